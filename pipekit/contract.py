@@ -21,6 +21,12 @@ op (view)          ``op(view, params, rng) -> View``: transforms image, mask, bo
 op (choosing)      ``op(ops, params, rng) -> Sequence[int]``: which of ``params.ops`` to do now, by position
 recipe             a list of op tables as in a pipeline file, or ``recipe() -> list``
 model              ``build(input_shape_hwc, num_classes, params) -> keras.Model`` on images in 0..255, with softmax outputs
+loss, metric       ``build(params)`` -> a Keras loss or metric (or a function of targets and outputs), for ``train``. Targets
+                   are one-hot; a loss with the attribute ``labels = "sparse"`` gets class numbers
+optimizer          ``build(params)`` -> a Keras optimizer; a parameter ``learning_rate`` is the peak unless ``train`` has one
+schedule           ``schedule(share, params) -> float``: the factor on the peak learning rate, from the share of the steps
+                   after the warm-up that are done, 0 to 1; plain Python
+callback           ``build(params)`` -> a Keras callback; after a kill it is built anew, and resumes with the epoch
 importer           an object with ``sniff(path)``, why it is this format, or :class:`Rejected` with why it is not, or ""; and
                    ``read(path, params) -> Iterator[Sample]``; a ``Failure`` among them is a row that can't be used, a
                    ``Categories`` the list of classes; a third argument ``out_dir`` is a folder to write pictures to that

@@ -15,7 +15,7 @@ input: it is part of every cache key. ``preload`` names modules that worker proc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pluggy
@@ -53,6 +53,31 @@ def register_recipes(register: Register) -> None:
 @hookspec
 def register_models(register: Register) -> None:
     """Model templates: ``build(input_shape_hwc, num_classes, params) -> keras.Model``."""
+
+
+@hookspec
+def register_losses(register: Register) -> None:
+    """Losses of the stage ``train``: ``loss(params)`` -> a Keras loss. It is used in training alone and saved in no model."""
+
+
+@hookspec
+def register_metrics(register: Register) -> None:
+    """Metrics of the stage ``train``, after each epoch: ``metric(params)`` -> a Keras metric."""
+
+
+@hookspec
+def register_optimizers(register: Register) -> None:
+    """Optimizers of the stage ``train``: ``optimizer(params)`` -> a Keras optimizer."""
+
+
+@hookspec
+def register_schedules(register: Register) -> None:
+    """Learning rate schedules of the stage ``train``: ``schedule(share, params)`` -> the factor on the learning rate."""
+
+
+@hookspec
+def register_callbacks(register: Register) -> None:
+    """Callbacks of the stage ``train``: ``callback(params)`` -> a Keras callback."""
 
 
 @hookspec
@@ -118,6 +143,11 @@ def after_stage(run: RunInfo, stage: StageInfo, artifact: Artifact) -> None:
 @hookspec
 def on_stage_error(run: RunInfo, stage: StageInfo, error: BaseException) -> None:
     """Observer: a stage has failed."""
+
+
+@hookspec
+def on_event(run: RunInfo, event: str, values: Mapping[str, Any]) -> None:
+    """Observer: an event of the run as ``pipekit run --json`` prints it: the metrics of an epoch, progress, a stage's end."""
 
 
 @hookspec

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJson
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from pipekit.errors import PipekitError
+from pipekit.errors import PipekitError, did_you_mean
 from pipekit.files import expanded
 
 P = TypeVar("P", bound=BaseModel)
@@ -151,21 +151,62 @@ class Uses:
         kind: the component's kind.
         key: another name of that entry, under which records have it: ``template``, ``op``.
         options: a ``Params`` class for further entries that belong to the use, not to the component.
+        names: names that mean no component but something of the stage's own, and stay text: ``Call | str``.
+        known: ``known(name)`` for more such names than can be listed: a message and a hint about a name that the stage does not
+            have, two empty texts for one that it has, None where that can't be said. Its own names come before components'.
     """
 
-    def __init__(self, kind: str, key: str = "use", options: type[Params] | None = None) -> None:
+    def __init__(
+        self,
+        kind: str,
+        key: str = "use",
+        options: type[Params] | None = None,
+        names: Sequence[str] = (),
+        known: Callable[[str], tuple[str, str] | None] | None = None,
+    ) -> None:
         self.kind = kind
         self.key = key
         self.options = options
+        self.names = tuple(names)
+        self.known = known
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.with_info_plain_validator_function(
-            self.validate, serialization=core_schema.plain_serializer_function_ser_schema(lambda call: call.to_plain())
+            self._read,
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda found: found if isinstance(found, str) else found.to_plain()
+            ),
         )
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         options = {} if self.options is None else self.options.model_json_schema()["properties"]
-        return {"anyOf": [{"type": "string"}, {"type": "object"}], "x-pipekit-uses": [self.kind, self.key, options]}
+        found = {"anyOf": [{"type": "string"}, {"type": "object"}], "x-pipekit-uses": [self.kind, self.key, options]}
+        if not self.names:
+            return found
+        own: dict[str, Any] = {"type": "string"} if self.known else {"enum": list(self.names)}
+        return {"anyOf": [own, found]}
+
+    def _is_own(self, name: str, registry: Any) -> bool:
+        """Whether a name is the stage's own. Raises for one that is neither that nor a component's."""
+        if name in self.names:
+            return True
+        if ":" in name:
+            return False
+        components = {} if registry is None else {one.reference: one.name for one in registry.components(self.kind)}
+        is_component = name in components.values()
+        found = self.known(name) if self.known else (f"there is no {self.kind} called {name!r}", "")
+        if found is None:
+            return not is_component
+        message, hint = found
+        if message and not is_component:
+            near = did_you_mean(name, list(components)) or hint or did_you_mean(name, self.names)
+            nested_problem(((), message, near or f"There are: {', '.join(self.names)}"))
+        return not message
+
+    def _read(self, value: Any, info: core_schema.ValidationInfo) -> Call | str:
+        if isinstance(value, str) and self.names and self._is_own(value, (info.context or {}).get("registry")):
+            return value
+        return self.validate(value, info)
 
     def validate(self, value: Any, info: core_schema.ValidationInfo) -> Call:
         """Resolve and validate one table. Names are looked up in ``info.context["registry"]``."""

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipekit.cli import kept_texts
+from pipekit.cli import commands, kept_texts
 from pipekit.cli.command_line import PATH
 
 NAME = ("commands of plugins",)
@@ -53,7 +53,8 @@ def _loaded() -> list[Listed]:
 
     with contextlib.redirect_stdout(sys.stderr):  # a plugin may print when it is imported
         found = load_registry(named=False).components("command")
-    return [Listed(one.reference, _short(one.summary)) for one in found]
+    names = (f"{one.plugin}:{one.name}" if one.name in commands() else one.reference for one in found)
+    return [Listed(name, _short(one.summary)) for name, one in zip(names, found, strict=True)]
 
 
 def _short(summary: str) -> str:

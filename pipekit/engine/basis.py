@@ -13,7 +13,7 @@ from pipekit.engine.unchanged import Basis, shown_state, stored_state, text_stat
 from pipekit.pipeline.plan import Plan
 from pipekit.store.store import Store
 
-OBSERVED = ("before_stage", "after_stage", "after_run")
+OBSERVED = ("before_stage", "after_stage", "on_event", "after_run")
 """Hooks that plugins expect to be called in every run."""
 
 

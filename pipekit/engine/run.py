@@ -24,7 +24,7 @@ from pipekit.engine.forecast import Forecast
 from pipekit.engine.healing import MAX_HEALED, check_inputs, move_aside
 from pipekit.engine.key_changes import describe_changes, new_format
 from pipekit.engine.keys import key_of
-from pipekit.engine.observers import observe
+from pipekit.engine.observers import observe, with_observers
 from pipekit.engine.outcome import Listener, Outcome, StageOutcome, advice_of, headline_of
 from pipekit.engine.resume import finished_stage
 from pipekit.engine.run_context import RunContext
@@ -98,6 +98,7 @@ class _Run:
     publishes: bool = False
 
     def __post_init__(self) -> None:
+        self.listener = with_observers(self.plan.registry, self.listener, self._info)
         self.locations = Locations(self.store.root, self.plan.base_dir)
         self.run_context = RunContext(self.plan, self.store, self.locations, self.listener, self._variant)
         self.run_dir = self.plan.base_dir / "runs" / self.plan.name

@@ -115,6 +115,7 @@ class _Builder:
         names = {"anyOf": [*_names(members), *self._unlisted(kind)]}
         if kind in ("op", "recipe"):
             names["anyOf"] += [{"type": "string", "pattern": self._text_pattern()}]
+        names["anyOf"] = names["anyOf"] or [{"not": {}}]  # no plugin has one
         if not key:
             told = "A name, a .toml file, or ops as text: rotate(40)|hflip"
             self._definitions[place] = {"type": "string", "description": told, **names}
@@ -136,7 +137,7 @@ class _Builder:
             "type": "object",
             "oneOf": [{"required": [one]} for one in keys],
             "properties": first,
-            "allOf": tables,
+            **({"allOf": tables} if tables else {}),
         }
         self._definitions[place] = {"anyOf": [names, table]}
         return place

@@ -90,7 +90,8 @@ def type_text(annotation: Any, metadata: typing.Iterable[Any] = ()) -> str:
     """An annotation in words."""
     uses = next((item for item in metadata if isinstance(item, Uses)), None)
     if uses is not None:
-        return uses.kind
+        few = () if uses.known else uses.names
+        return " or ".join([*(json.dumps(name) for name in few), *(["text"] if uses.known else []), uses.kind])
     if annotation in _WORDS:
         return _WORDS[annotation]
     origin, options = typing.get_origin(annotation), typing.get_args(annotation)

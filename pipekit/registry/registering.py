@@ -18,14 +18,6 @@ ADAPTED = {
 """Kinds whose components become stages too: the prefix of the stage's name, and the function that makes the stage."""
 
 
-COMMANDS = (
-    *("scaffold", "sniff", "inspect", "corrections", "split", "augment", "replay", "embed", "similar", "features"),
-    *("run", "stage", "runs", "gc", "verify", "train", "models", "evaluate", "predict", "compare", "explain", "export"),
-    *("studio", "components", "plugins", "schema", "doctor"),
-)
-"""pipekit's own commands, which a plugin's command of that name does not replace: it has its qualified name alone."""
-
-
 class Registering:
     """The ``register`` that a hook receives, for one plugin and kind."""
 
@@ -53,7 +45,6 @@ class Registering:
         component = Component(
             self._kind, name, target, summary, version, self._plugin, self._digest, tuple(preload), self._release
         )
-        component.is_ambiguous = self._kind == "command" and name in COMMANDS
         self._take(component)
         if self._kind in ADAPTED:
             prefix, adapter = ADAPTED[self._kind]

@@ -36,6 +36,11 @@ KINDS: Mapping[str, str] = {
     "op": "register_ops",
     "recipe": "register_recipes",
     "model": "register_models",
+    "loss": "register_losses",
+    "metric": "register_metrics",
+    "optimizer": "register_optimizers",
+    "schedule": "register_schedules",
+    "callback": "register_callbacks",
     "importer": "register_importers",
     "exporter": "register_exporters",
     "detector": "register_detectors",
@@ -49,7 +54,7 @@ KINDS: Mapping[str, str] = {
 }
 """The kinds of components, and the hook that registers each."""
 
-OBSERVERS = ("before_stage", "after_stage", "on_stage_error", "after_run")
+OBSERVERS = ("before_stage", "after_stage", "on_stage_error", "on_event", "after_run")
 """The hooks of runs."""
 
 P = TypeVar("P", bound=Params)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Project",
+    "check_callback",
     "check_check",
     "check_codec",
     "check_command",
@@ -27,11 +28,15 @@ __all__ = [
     "check_executor",
     "check_exporter",
     "check_importer",
+    "check_loss",
+    "check_metric",
     "check_model",
     "check_op",
+    "check_optimizer",
     "check_projection",
     "check_recipe",
     "check_report_section",
+    "check_schedule",
     "check_stage",
     "pipekit_project",
     "pipekit_registry",
@@ -141,6 +146,36 @@ def check_model(
     check_component("model", model, params, registry, input_shape_hwc=input_shape_hwc)
 
 
+def check_loss(loss: Any, *, registry: Registry | None = None, **params: Any) -> None:
+    """A loss of ``train``: it builds a Keras loss that is lower for right predictions; Keras has none of its name."""
+    __tracebackhide__ = True
+    check_component("loss", loss, params, registry)
+
+
+def check_metric(metric: Any, *, registry: Registry | None = None, **params: Any) -> None:
+    """A metric of ``train``: it builds a Keras metric that is one finite number, the same after a reset."""
+    __tracebackhide__ = True
+    check_component("metric", metric, params, registry)
+
+
+def check_optimizer(optimizer: Any, *, registry: Registry | None = None, **params: Any) -> None:
+    """An optimizer of ``train``: it builds a Keras optimizer whose steps lower a loss."""
+    __tracebackhide__ = True
+    check_component("optimizer", optimizer, params, registry)
+
+
+def check_schedule(schedule: Any, *, registry: Registry | None = None, **params: Any) -> None:
+    """A learning rate schedule of ``train``: finite factors from 0 on, the same each time."""
+    __tracebackhide__ = True
+    check_component("schedule", schedule, params, registry)
+
+
+def check_callback(callback: Any, *, registry: Registry | None = None, **params: Any) -> None:
+    """A callback of ``train``: it builds a Keras callback, anew each time, that can be called."""
+    __tracebackhide__ = True
+    check_component("callback", callback, params, registry)
+
+
 def check_importer(importer: Any, path: Path, *, registry: Registry | None = None, **params: Any) -> None:
     """An importer, on a folder of its format: unique stable ids, existing images, nothing changed, other formats rejected.
 
@@ -212,7 +247,7 @@ def check_codec(codec: Any, *, data: bytes = b"", registry: Registry | None = No
 
 
 def check_command(command: Any, *, registry: Registry | None = None) -> None:
-    """A command: a name of its own; ``--help`` shows its help; an unknown option is refused."""
+    """A command: its own name; ``--help`` shows its help; an unknown option is refused."""
     __tracebackhide__ = True
     check_component("command", command, None, registry)
 

@@ -26,8 +26,8 @@ def test_all_mistakes_are_told_at_once(registry: Registry, tmp_path: Path) -> No
         load_plan(table={"stages": stages}, base_dir=tmp_path, registry=registry)
     told = {problem.path.removeprefix("stages.train."): (problem.message, problem.hint) for problem in caught.value.problems}
     assert told["loss"] == ("Keras has no loss called 'hinged'", "Did you mean 'hinge'?")
-    assert told["metrics"] == ("Keras has no metric called 'acuracy'", "Did you mean 'accuracy'?")
-    assert set(told) == {"loss", "metrics", "optimizer", "schedule"}
+    assert told["metrics[0]"] == ("Keras has no metric called 'acuracy'", "Did you mean 'accuracy'?")
+    assert set(told) == {"loss", "metrics[0]", "optimizer", "schedule"}
     assert not (tmp_path / "runs").exists()
 
 

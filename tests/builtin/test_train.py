@@ -28,6 +28,8 @@ from pipekit.learning.predictor import load_predictor
 from pipekit.pipeline.plan import load_plan
 from pipekit.registry.registry import load_registry
 from pipekit.rng import Rng, rng_for
+from pipekit.testing import check_component
+from tests.builtin.test_train_parts import ALL, PARTS
 
 REGISTRY = load_registry(installed=False)
 TINY = {"template": "simple_cnn", "filters": [4], "dense": []}
@@ -203,6 +205,23 @@ def test_the_same_seed_gives_the_same_weights_whatever_the_workers_and_the_cache
     assert history_of(one) == history_of(two)
     other = train(Bench(tmp_path / "3", seed=8), colours, params(**chosen))
     assert weights_of(other) != weights_of(one)
+
+
+def test_parts_of_plugins_train_and_the_model_needs_no_plugin(colours: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "acme.py").write_text(PARTS, encoding="utf-8")
+    registry = load_registry((str(tmp_path / "acme.py"),), installed=False)
+    given = registry.check_params(TrainParams, {"model": DENSE, "epochs": 5, "batch_size": 4, "keep": "last", **ALL})
+    model = train(Bench(tmp_path), colours, given)
+    rows = history_of(model)
+    assert len(rows) == 2, "the callback has stopped it"
+    assert {"sure", "val_sure", "val_loss"} <= set(rows[0])
+    assert 1 / 3 <= float(rows[1]["val_sure"]) <= 1
+    for kind, names in {"loss": ["focal"], "metric": ["sure"], "optimizer": ["plain"]}.items():
+        for name in names:
+            check_component(kind, name, registry=registry)
+    from pipekit.learning.keras_backend import load_keras
+
+    assert not load_keras().saving.load_model(model.path / "model.keras").compiled, "Keras knows no part of the plugin"
 
 
 INTERRUPTED: dict[str, Any] = {**FLIPPED, "model": {**TINY, "dropout": 0.3}, "metrics": ["accuracy", "f1"], "checkpoint_s": 0}

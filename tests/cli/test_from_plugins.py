@@ -11,8 +11,8 @@ import typer
 from pipekit import testing as kit
 from pipekit.cli import commands, from_plugins
 from pipekit.registry import registry as registry_module
-from pipekit.registry.registering import COMMANDS
 from pipekit.registry.registry import load_registry
+from pipekit.testing.checks.commands import COMMANDS
 
 ACME = '''
 """Commands of {name}."""

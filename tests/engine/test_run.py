@@ -346,6 +346,44 @@ def after_run(run):
 """
 
 
+EVENTS = """
+from pathlib import Path
+import pipekit
+
+@pipekit.hookimpl
+def on_event(run, event, values):
+    with open(Path(__file__).parent / "events.txt", "a") as log:
+        log.write(f"{event} {values.get('stage', '')} {run.name} {run.status}\\n")
+"""
+
+FAILING = """
+import pipekit
+
+@pipekit.hookimpl
+def on_event(event, values):
+    if event == "stage_started":
+        values["stage"] = "another"
+"""
+
+
+def test_observers_of_events_get_each_and_one_that_raises_is_left_out(trial: Trial) -> None:
+    fill(trial, 2)
+    (trial.path / "events.py").write_text(EVENTS)
+    (trial.path / "failing.py").write_text(FAILING)
+    plugins = ["trial_plugin.py", "failing.py", "events.py"]
+    trial.run({"data": DATA, "keep": {"use": "keep"}}, plugins=plugins)
+    (warning,) = [values["message"] for values in trial.told("warning")]
+    assert warning.startswith("observer on_event of plugin 'failing' failed: TypeError: 'mappingproxy' object does not support")
+    assert warning.endswith("it gets no further event of this run")
+    lines = (trial.path / "events.txt").read_text().splitlines()
+    assert lines[0] == "run_started  trial running"
+    assert lines[-1] == "run_finished  trial finished"
+    told = [line for line in lines if line.startswith("stage_")]
+    assert told == [
+        f"{event} {stage} trial running" for stage in ("data", "keep") for event in ("stage_started", "stage_finished")
+    ]
+
+
 def test_observers_are_told_in_order_and_stop_nothing(trial: Trial) -> None:
     fill(trial, 2)
     (trial.path / "observer.py").write_text(OBSERVER)

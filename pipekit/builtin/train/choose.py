@@ -16,6 +16,7 @@ from typing import Any
 
 from pipekit.builtin.train import data
 from pipekit.builtin.train.classes import check_classes
+from pipekit.builtin.train.compiling import name_of
 from pipekit.builtin.train.params import TrainParams
 from pipekit.contract import Artifact, Call, Context, Dataset, Model
 from pipekit.errors import UserError
@@ -30,7 +31,7 @@ FEWEST_VAL = 20
 OF_EPOCHS = (
     *("ops", "detail", "epochs", "optimizer", "learning_rate", "find_learning_rate", "momentum", "weight_decay", "clip_norm"),
     *("schedule", "warmup_epochs", "decay", "decay_epochs", "label_smoothing", "mixup", "cutmix", "mosaic"),
-    *("keep", "monitor", "patience"),
+    *("keep", "monitor", "patience", "callbacks"),
 )
 """Parameters that only a template that trains in epochs uses. The others are trained without them, under the usual keys."""
 
@@ -227,7 +228,8 @@ def _check(params: TrainParams, task: str) -> None:
         )
     if task == CLASSES and "accuracy" not in params.metrics:
         raise UserError(
-            f"model = 'auto' chooses by the accuracy on val, and metrics has no 'accuracy': {', '.join(params.metrics)}",
+            "model = 'auto' chooses by the accuracy on val, and metrics has no 'accuracy': "
+            f"{', '.join(map(name_of, params.metrics))}",
             "Add it, or name a template: --model simple_cnn.",
         )
 

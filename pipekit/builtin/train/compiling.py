@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipekit.builtin.train.params import TrainParams
-from pipekit.errors import UserError, did_you_mean
+from pipekit.contract import Call
+from pipekit.errors import PipekitError, PluginError, UserError, did_you_mean
 from pipekit.learning.keras_backend import load_keras
 from pipekit.learning.outputs import Outputs
 from pipekit.tasks import MULTILABEL, NUMBER
@@ -66,8 +67,9 @@ def choose_labels(params: TrainParams, classes: Sequence[str], reconstructs: boo
     names = tuple(classes)
     mode = params.label_mode
     if mode == "auto":
-        soft = params.label_smoothing or params.mixes or "auc" in params.metrics
-        by_loss = params.loss is not None and not params.loss.lower().startswith("sparse")
+        by_loss = params.loss is not None and not takes_numbers(params.loss)
+        by_metric = "auc" in params.metrics or (params.loss is None and any(map(is_part, params.metrics)))
+        soft = params.label_smoothing or params.mixes or by_metric
         mode = "input" if reconstructs else "categorical" if soft or by_loss else "sparse"
     if (mode == "input") != reconstructs:
         raise UserError(
@@ -83,11 +85,41 @@ def choose_labels(params: TrainParams, classes: Sequence[str], reconstructs: boo
     return Labels(mode, names)
 
 
+def is_part(value: Any) -> bool:
+    """Whether a loss, metric, optimizer or schedule is a component of a plugin, and not a name of Keras or of this stage."""
+    return isinstance(value, Call)
+
+
+def takes_numbers(loss: Call | str) -> bool:
+    """Whether a loss takes class numbers, and not one-hot labels."""
+    if isinstance(loss, Call):
+        return getattr(loss.load(), "labels", "categorical") == "sparse"
+    return loss.lower().startswith("sparse")
+
+
+def built(call: Call, expected: Sequence[type], *, or_function: bool = False) -> Any:
+    """What a plugin's loss, metric, optimizer or callback builds.
+
+    Raises:
+        PluginError: it raises, or builds something else.
+    """
+    where = f"{call.kind} {call.name!r} of plugin {call.component.plugin!r}"
+    try:
+        found = call.load()(call.params)
+    except PipekitError:
+        raise
+    except Exception as error:
+        raise PluginError(f"{where} can't be built: {type(error).__name__}: {error}") from error
+    if not isinstance(found, tuple(expected)) and not (or_function and callable(found) and not isinstance(found, type)):
+        raise PluginError(f"{where} must build a Keras {call.kind}, and built a value of type {type(found).__name__}")
+    return found
+
+
 def make_loss(params: TrainParams, labels: Labels) -> Any:
     """The Keras loss; ``input`` compares pixels on the scale 0..1."""
     keras = load_keras()
     if labels.mode == "input":
-        found = _by_name(keras.losses, params.loss or "mean_squared_error", "loss")
+        found = _loss(keras, params, "mean_squared_error")
         measure = getattr(found, "call", found)
 
         def of_pixels(image: Any, restored: Any) -> Any:
@@ -98,7 +130,7 @@ def make_loss(params: TrainParams, labels: Labels) -> Any:
     if labels.mode in OF_TASKS:
         return _of_task(keras, params, labels)
     if params.loss is not None:
-        return _by_name(keras.losses, params.loss, "loss", label_smoothing=params.label_smoothing)
+        return _loss(keras, params)
     if labels.mode == "sparse":
         return keras.losses.SparseCategoricalCrossentropy()
     if labels.mode == "binary":
@@ -106,17 +138,23 @@ def make_loss(params: TrainParams, labels: Labels) -> Any:
     return keras.losses.CategoricalCrossentropy(label_smoothing=params.label_smoothing)
 
 
+def _loss(keras: Any, params: TrainParams, default: str = "") -> Any:
+    if isinstance(params.loss, Call):
+        return built(params.loss, (keras.losses.Loss,), or_function=True)
+    return _by_name(keras.losses, params.loss or default, "loss", label_smoothing=params.label_smoothing)
+
+
 def _of_task(keras: Any, params: TrainParams, labels: Labels) -> Any:
     """The loss of several labels, which may be weighted; or that of a number, on the scale of its standard deviation."""
     if labels.mode == NUMBER:
-        measure = _elementwise(_by_name(keras.losses, params.loss or "huber", "loss"))
+        measure = _elementwise(_loss(keras, params, "huber"))
         mean, spread = (labels.outputs.mean, labels.outputs.spread) if labels.outputs else (0.0, 1.0)
 
         def scaled(y_true: Any, y_pred: Any) -> Any:
             return measure((y_true - mean) / spread, (y_pred - mean) / spread)
 
         return scaled
-    found = _by_name(keras.losses, params.loss or "binary_crossentropy", "loss", label_smoothing=params.label_smoothing)
+    found = _loss(keras, params, "binary_crossentropy")
     if not labels.shares:
         return found
     shares = np.clip(np.array(labels.shares, np.float32), 1e-3, 1 - 1e-3)
@@ -151,7 +189,7 @@ def make_metrics(params: TrainParams, labels: Labels) -> list[Any]:
         elif name == "auc":
             shares = [0.0, 1.0] if labels.mode == "binary" else None
             made.append(keras.metrics.AUC(name="auc", multi_label=True, num_labels=len(labels.classes), label_weights=shares))
-        elif name in BY_CLASS:
+        elif isinstance(name, str) and name in BY_CLASS:
             made.append(_by_class(name, len(labels.classes), labels.mode == "binary"))
         else:
             made.append(_metric(name))
@@ -162,8 +200,8 @@ OF_TASKS = {MULTILABEL: ("f1",), NUMBER: ("mae",)}
 """The default metrics of these tasks."""
 
 
-def _metric_of_task(keras: Any, name: str, labels: Labels) -> Any:
-    if labels.mode == MULTILABEL and name in BY_CLASS:
+def _metric_of_task(keras: Any, name: Call | str, labels: Labels) -> Any:
+    if labels.mode == MULTILABEL and isinstance(name, str) and name in BY_CLASS:
         if name == "f1":
             return keras.metrics.F1Score(average="macro", threshold=0.5, name="f1")
         return (keras.metrics.Precision if name == "precision" else keras.metrics.Recall)(name=name)
@@ -203,9 +241,13 @@ def _by_class(name: str, num_classes: int, second_only: bool) -> Any:
     return ByClass()
 
 
-def _metric(name: str) -> Any:
+def _metric(name: Call | str) -> Any:
     """A Keras metric with the name from the parameters, so that its column in history.csv has that name."""
     keras = load_keras()
+    if isinstance(name, Call):
+        made = built(name, (keras.metrics.Metric,), or_function=True)
+        bare = name.name.rpartition(":")[2]
+        return made if isinstance(made, keras.metrics.Metric) else keras.metrics.MeanMetricWrapper(made, name=bare)
     found = _by_name(keras.metrics, name, "metric")
     if not isinstance(found, keras.metrics.Metric):
         return keras.metrics.MeanMetricWrapper(found, name=name)
@@ -232,8 +274,10 @@ def _by_name(module: Any, name: str, what: str, **options: Any) -> Any:
     return found
 
 
-def usual_rate(optimizer: str) -> float:
-    """The default learning rate of an optimizer."""
+def usual_rate(optimizer: Call | str) -> float:
+    """The default learning rate of an optimizer: a plugin's may have a parameter ``learning_rate``."""
+    if isinstance(optimizer, Call):
+        return float(getattr(optimizer.params, "learning_rate", None) or 1e-3)
     return LEARNING_RATES.get(optimizer, 1e-3)
 
 
@@ -243,6 +287,11 @@ def base_rate(params: TrainParams) -> float:
 
 def make_optimizer(params: TrainParams) -> Any:
     keras = load_keras()
+    if isinstance(params.optimizer, Call):
+        made = built(params.optimizer, (keras.optimizers.Optimizer,))
+        made.learning_rate = base_rate(params)
+        made.global_clipnorm = params.clip_norm if params.clip_norm is not None else made.global_clipnorm
+        return made
     options: dict[str, Any] = {"learning_rate": base_rate(params), "global_clipnorm": params.clip_norm}
     if params.optimizer == "sgd":
         options["momentum"] = params.momentum
@@ -273,6 +322,8 @@ def rate_at(params: TrainParams, step: int, steps_per_epoch: int, base: float | 
         return base * (step + 1) / warmup if step + 1 < warmup else base
     total = params.epochs * steps_per_epoch
     share = (step - warmup) / max(1.0, total - warmup)
+    if isinstance(params.schedule, Call):
+        return base * factor_of(params.schedule, share)
     if params.schedule == "cosine":
         return base * 0.5 * (1 + math.cos(math.pi * share))
     if params.schedule == "linear":
@@ -282,6 +333,26 @@ def rate_at(params: TrainParams, step: int, steps_per_epoch: int, base: float | 
     if params.schedule == "step":
         return base * float(params.decay) ** (step // (steps_per_epoch * params.decay_epochs))
     return base
+
+
+def factor_of(schedule: Call, share: float) -> float:
+    """The factor of a plugin's schedule at a share of the steps.
+
+    Raises:
+        PluginError: it raises, or returns something else than a finite number from 0 on.
+    """
+    where = f"schedule {schedule.name!r} of plugin {schedule.component.plugin!r}"
+    try:
+        found = float(schedule.load()(share, schedule.params))
+    except Exception as error:
+        raise PluginError(f"{where} failed at the share {share:g} of the steps: {type(error).__name__}: {error}") from error
+    if not (math.isfinite(found) and found >= 0):
+        raise PluginError(f"{where} gave {found} at the share {share:g} of the steps; expected a finite number from 0 on")
+    return found
+
+
+def name_of(part: Call | str) -> str:
+    return part.name if isinstance(part, Call) else part
 
 
 def _some(names: Sequence[str]) -> str:

@@ -25,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipekit.builtin.train import devices
-from pipekit.builtin.train.compiling import rate_at, usual_rate
+from pipekit.builtin.train.callbacks import Callbacks
+from pipekit.builtin.train.compiling import name_of, rate_at, usual_rate
 from pipekit.builtin.train.feed import Batch, Feed
 from pipekit.builtin.train.params import TrainParams
 from pipekit.builtin.train.range_test import STEPS, RangeTest, choose_rate
@@ -72,6 +73,7 @@ class Loop:
         solve: ``solve(model, train, val)``: a template's function that trains in one step instead of epochs; None for most.
         strategy: a ``tf.distribute`` strategy with several replicas, or None.
         observe: called with (epoch, row) after each epoch: TensorBoard.
+        callbacks: those of plugins.
     """
 
     ctx: Context
@@ -84,6 +86,7 @@ class Loop:
     solve: Callable[[Any, Iterable[Batch], Iterable[Batch]], Any] | None = None
     strategy: Any = None
     observe: Callable[[int, Row], None] | None = None
+    callbacks: Callbacks = field(default_factory=Callbacks)
     state: State = field(default_factory=State)
     best: list[NDArray[Any]] | None = None
     _saved_at: float = field(default_factory=time.monotonic)
@@ -104,12 +107,14 @@ class Loop:
             self._solve(self.solve)
             return self.state
         self._start()
+        self.callbacks.begin(self.model, self.params.epochs, self.feed.steps)
         try:
             while self.state.epoch < self.params.epochs and not self.state.stopped_early:
                 self._epoch()
         except KeyboardInterrupt:
             self._save()
             raise
+        self.callbacks.call("on_train_end")
         if self.params.keep == "best" and self.best is not None:
             for variable, value in zip(self.model.weights, self.best, strict=True):
                 variable.assign(value)
@@ -133,6 +138,7 @@ class Loop:
         if state.step == 0:
             self._unfreeze(state.epoch)
             self.model.reset_metrics()
+        self.callbacks.call("on_epoch_begin", state.epoch)
         logs: dict[str, Any] = {}
         before = state.epoch_seconds
         self._announce()
@@ -153,6 +159,8 @@ class Loop:
         state.history.append(row)
         state.seconds.append(round(before + time.monotonic() - began, 3))
         self._judge(row)
+        self.callbacks.call("on_epoch_end", state.epoch, row)
+        state.stopped_early = state.stopped_early or self.callbacks.wants_to_stop
         if self.observe is not None:
             self.observe(state.epoch, row)
         self.ctx.event("epoch", epoch=state.epoch + 1, epochs=self.params.epochs, best=state.best_epoch + 1, **row)
@@ -179,7 +187,9 @@ class Loop:
         for step, batch in self.ctx.track(self._batches(), total=self.feed.steps - state.step, label=label, unit="batches"):
             state.step = step
             self.model.optimizer.learning_rate = self._rate()
+            self.callbacks.call("on_train_batch_begin", step)
             logs = self.model.train_function(iter((batch,)))
+            self.callbacks.call("on_train_batch_end", step, logs)
             state.step = step + 1
             yield logs
 
@@ -201,7 +211,9 @@ class Loop:
         if not math.isfinite(row.get("loss", 0.0)):
             tried, usual = self._rate(), usual_rate(self.params.optimizer)
             other = (
-                f"the usual {usual:g} of {self.params.optimizer}" if tried > 10 * usual else f"a tenth of it, {tried / 10:g},"
+                f"the usual {usual:g} of {name_of(self.params.optimizer)}"
+                if tried > 10 * usual
+                else f"a tenth of it, {tried / 10:g},"
             )
             raise StageError(
                 f"the loss became {row['loss']} in epoch {self.state.epoch + 1}, at a learning rate of {tried:g}",
@@ -304,7 +316,7 @@ class Loop:
             usual = usual_rate(self.params.optimizer)
             self.ctx.warn(
                 f"the range test finds no learning rate: over {len(test.losses)} batches, the loss falls no further than it "
-                f"varies from batch to batch; the usual {usual:g} of {self.params.optimizer} is taken. "
+                f"varies from batch to batch; the usual {usual:g} of {name_of(self.params.optimizer)} is taken. "
                 "A larger batch_size makes the test less noisy; learning_rate sets a rate"
             )
             return usual

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, Field, field_validator, model_validator
 
-from pipekit.builtin.train.keras_names import problem_of
+from pipekit.builtin.train.keras_names import OWN_METRICS, USUAL_LOSSES, problem_of, table
 from pipekit.contract import Call, Params, Uses, param
 from pipekit.errors import UserError
 from pipekit.images.choices import Fit
-from pipekit.params import nested_problem
 from pipekit.recipe.notation import Ops
 
-Optimizer = Literal["sgd", "rmsprop", "adam", "adamw", "adagrad", "adadelta", "adamax", "nadam", "lion"]
-Schedule = Literal["constant", "cosine", "linear", "step", "exponential", "plateau"]
+
+def _of_keras(kind: str, name: str) -> tuple[str, str] | None:
+    """Whether Keras has a loss or metric, as :class:`~pipekit.contract.Uses` asks: None where its names are not known."""
+    return problem_of(kind, name) if table() or ">" in name else None
+
+
+OPTIMIZERS = ("sgd", "rmsprop", "adam", "adamw", "adagrad", "adadelta", "adamax", "nadam", "lion")
+SCHEDULES = ("constant", "cosine", "linear", "step", "exponential", "plateau")
+Optimizer = Annotated[Call | str, Uses("optimizer", names=OPTIMIZERS)]
+Schedule = Annotated[Call | str, Uses("schedule", names=SCHEDULES)]
+Loss = Annotated[Call | str, Uses("loss", names=USUAL_LOSSES, known=partial(_of_keras, "loss"))]
+Metric = Annotated[Call | str, Uses("metric", names=OWN_METRICS, known=partial(_of_keras, "metric"))]
+Callback = Annotated[Call, Uses("callback")]
 LabelMode = Literal["auto", "sparse", "categorical", "binary", "input"]
 Side = Annotated[int, Field(ge=8, le=4096)]
 
@@ -55,7 +66,7 @@ class TrainParams(Params):
     )
     epochs: int = param(20, "Number of epochs: passes over the training images", ge=1, le=100_000)
 
-    optimizer: Optimizer = param("adam", "Optimizer, with Keras' defaults")
+    optimizer: Optimizer = param("adam", "Optimizer, with Keras' defaults; or a plugin's")
     learning_rate: float | None = param(
         None, "Peak learning rate. Default: the usual one for the optimizer, 0.001, or 0.01 for sgd", gt=0
     )
@@ -68,7 +79,7 @@ class TrainParams(Params):
         None, "Decoupled weight decay. Default: Keras' default, 0.004 for adamw, else none", ge=0, le=1
     )
     clip_norm: float | None = param(None, "Gradient clipping: maximum global norm; 1.0 calms exploding losses", gt=0)
-    schedule: Schedule = param("cosine", "Learning rate schedule over the epochs")
+    schedule: Schedule = param("cosine", "Learning rate schedule over the epochs; or a plugin's")
     warmup_epochs: float = param(0.0, "Warm-up: the learning rate first rises linearly over these epochs", unit="epochs", ge=0)
     decay: float = param(0.1, "step: factor at each step; exponential: factor over all epochs; plateau: factor", gt=0, le=1)
     decay_epochs: int = param(10, "step: epochs between steps; plateau: epochs without progress", unit="epochs", ge=1)
@@ -78,10 +89,12 @@ class TrainParams(Params):
         "Form of the labels for the loss: class numbers, one-hot, two classes with the second as positive, or the image "
         "itself. auto: what the model and the other options need",
     )
-    loss: str | None = param(None, "Name of a Keras loss. Default: the one that fits label_mode")
-    metrics: tuple[str, ...] = param(
-        ("accuracy",), "Names of Keras metrics; also precision, recall, f1 and auc (macro means; binary: of the second class)"
+    loss: Loss | None = param(None, "Name of a Keras loss, or a plugin's. Default: the one that fits label_mode")
+    metrics: tuple[Metric, ...] = param(
+        ("accuracy",),
+        "Names of Keras metrics; also precision, recall, f1 and auc (macro means; binary: of the second class), and a plugin's",
     )
+    callbacks: tuple[Callback, ...] = param((), "Callbacks of plugins, called in this order", in_key="changed")
     class_weights: Literal["none", "balanced"] = param(
         "none", "Class weights. balanced: rare classes weigh more, n / (classes * n_class)"
     )
@@ -169,15 +182,6 @@ class TrainParams(Params):
             raise ValueError("ops and augment are two names of the same recipe; give one of them")
         return values
 
-    @field_validator("loss", "metrics")
-    @classmethod
-    def _known_to_keras(cls, value: Any) -> Any:
-        kind, names = ("loss", [value]) if value is None or isinstance(value, str) else ("metric", value)
-        problems = [problem_of(kind, name) for name in names if name is not None]
-        if any(message for message, _ in problems):
-            nested_problem(*(((), message, hint) for message, hint in problems if message))
-        return value
-
     @field_validator("threshold")
     @classmethod
     def _is_threshold(cls, value: str) -> str:
@@ -197,6 +201,10 @@ class TrainParams(Params):
             raise ValueError(f"{soft[0]} needs label_mode 'auto', 'categorical' or 'binary', got {self.label_mode!r}")
         if self.find_learning_rate and self.learning_rate is not None:
             raise ValueError("find_learning_rate finds a learning rate: omit learning_rate")
+        if isinstance(self.loss, Call) and self.label_smoothing:
+            raise ValueError(f"label_smoothing is for the losses of Keras: give {self.loss.name!r} its own parameter")
+        if isinstance(self.optimizer, Call) and self.weight_decay is not None:
+            raise ValueError(f"weight_decay is for the optimizers of Keras: give {self.optimizer.name!r} its own parameter")
         if self.warmup_epochs >= self.epochs:
             raise ValueError(f"warmup_epochs ({self.warmup_epochs:g}) must be less than epochs ({self.epochs})")
         if self.patience is not None and self.keep == "last":

@@ -13,6 +13,7 @@ import numpy as np
 from pipekit import processes
 from pipekit.builtin.train import ahead, data, devices, frozen, none_of_these, record, tasks, temperature
 from pipekit.builtin.train.cache import Decoded, can_share, choose
+from pipekit.builtin.train.callbacks import Callbacks
 from pipekit.builtin.train.classes import check_classes, needs_classes
 from pipekit.builtin.train.compiling import OF_TASKS, Labels, choose_labels, make_loss, make_metrics, make_optimizer
 from pipekit.builtin.train.feed import Feed
@@ -121,6 +122,7 @@ def learn(ctx: Context, dataset: Dataset, params: TrainParams, *, head_alone: bo
             unfreeze=None if features is not None else _unfreeze(template, params),
             solve=_solve(template, params, seed),
             strategy=strategy,
+            callbacks=Callbacks.of(ctx, params, template),
             observe=devices.tensorboard(ctx.out_dir / "tensorboard") if params.tensorboard else None,
         )
         try:

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipekit.builtin.train.compiling import Labels
+from pipekit.builtin.train.compiling import Labels, name_of
 from pipekit.builtin.train.feed import Feed
 from pipekit.builtin.train.params import TrainParams
-from pipekit.contract import Dataset, Sample
+from pipekit.contract import Call, Dataset, Sample
 from pipekit.errors import UserError
 from pipekit.learning.conformal import half_width
 from pipekit.learning.outputs import Outputs, makes
 from pipekit.learning.thresholds import Target, threshold_for
-from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, TASKS
+from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, TASKS, supported_by
 
 LOSSES = {
     MULTILABEL: ("binary_crossentropy", "binary_focal_crossentropy"),
@@ -48,11 +48,11 @@ def _problems(dataset: Dataset, template: Any, params: TrainParams) -> Iterator[
         yield f"template {name!r}: it makes {TASKS[CLASSES]}; take another, or let its second argument be `outputs`"
     if params.label_mode != "auto":
         yield f"label_mode = {params.label_mode!r}: it is for classes; omit it"
-    if params.loss is not None and params.loss.lower() not in LOSSES[task]:
-        yield f"loss = {params.loss!r}: choose one of {', '.join(LOSSES[task])}"
+    if params.loss is not None and not _fits(params.loss, LOSSES[task], task):
+        yield f"loss = {name_of(params.loss)!r}: choose one of {', '.join(LOSSES[task])}"
     for metric in params.metrics if params.metrics != DEFAULT else ():
-        if metric not in METRICS[task]:
-            yield f"metric {metric!r}: choose among {', '.join(METRICS[task])}"
+        if not _fits(metric, METRICS[task], task):
+            yield f"metric {name_of(metric)!r}: choose among {', '.join(METRICS[task])}"
     if params.cross_validate or params.fold is not None:
         yield "cross_validate and fold: cross-validation supports classes alone yet"
     if params.class_weights == "balanced" and (task == NUMBER or hasattr(template, "fit")):
@@ -65,6 +65,11 @@ def _problems(dataset: Dataset, template: Any, params: TrainParams) -> Iterator[
     labelled = sum(_is_labelled(sample) for sample in dataset.split("train"))
     if labelled < 2:
         yield f"labels: {labelled} labelled images in the split 'train', and at least 2 are needed (a split stage makes it)"
+
+
+def _fits(part: Call | str, known: Sequence[str], task: str) -> bool:
+    """Whether a loss or metric suits the task; a plugin's says so with ``@pipekit.tasks.supports``."""
+    return task in supported_by(part.load()) if isinstance(part, Call) else part.lower() in known
 
 
 def _problems_of_numbers(params: TrainParams) -> Iterator[str]:

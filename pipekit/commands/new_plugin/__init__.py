@@ -21,6 +21,11 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "op": ("an augmentation op", "Make the image brighter or darker"),
     "recipe": ("a recipe", "Small rotations, flips and brightness changes"),
     "model": ("a model template", "A small convolutional network"),
+    "loss": ("a loss for training", "Cross-entropy that counts images the model is sure of less"),
+    "metric": ("a metric of training", "Mean confidence of the predicted class"),
+    "optimizer": ("an optimizer", "Gradient descent whose steps have the sign of the gradient alone"),
+    "schedule": ("a learning rate schedule", "Cosine waves, each from the peak to a floor"),
+    "callback": ("a callback of training", "Stop as soon as a metric reaches a value"),
     "importer": ("a dataset format to read", "A labels.txt with a path and a label in every line"),
     "exporter": ("a dataset format to write", "A labels.txt with a path and a label in every line"),
     "detector": ("a feature detector", "The pixels with the strongest brightness gradient"),
@@ -42,11 +47,18 @@ path = "images"
 {}
 ```"""
 
+TRAIN = PIPELINE.format('[stages.split]\nuse = "split"\n\n[stages.train]\nuse = "train"\n{}')
+
 USAGE: Mapping[str, str] = {
     "stage": PIPELINE.format('[stages.{component}]\nuse = "{component}"'),
     "op": PIPELINE.format('[stages.augment]\nuse = "augment"\nops = [{{ op = "{component}" }}]'),
     "recipe": PIPELINE.format('[stages.augment]\nuse = "augment"\nops = "{component}"'),
     "model": PIPELINE.format('[stages.train]\nuse = "train"\nmodel = {{ template = "{component}" }}'),
+    "loss": TRAIN.format('loss = {{ use = "{component}" }}'),
+    "metric": TRAIN.format('metrics = ["accuracy", "{component}"]'),
+    "optimizer": TRAIN.format('optimizer = {{ use = "{component}" }}'),
+    "schedule": TRAIN.format('schedule = "{component}"'),
+    "callback": TRAIN.format('callbacks = [{{ use = "{component}" }}]'),
     "importer": '```toml\n[stages.data]\nuse = "import.{component}"\npath = "images"\n```',
     "exporter": PIPELINE.format('[stages.out]\nuse = "export.{component}"'),
     "detector": PIPELINE.format('[stages.features]\nuse = "features"\ndetector = "{component}"'),

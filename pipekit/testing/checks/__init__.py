@@ -22,6 +22,7 @@ from pipekit.testing.checks import (
     projections,
     running,
     stages,
+    training,
 )  # each adds its promises
 from pipekit.testing.checks.core import Subject, Verdict, own_promises, required_parameters, run_checks
 from pipekit.testing.checks.examples import make_tiny_evaluation, write_tiny_dataset
@@ -48,5 +49,6 @@ __all__ = [
     "run_checks",
     "running",
     "stages",
+    "training",
     "write_tiny_dataset",
 ]

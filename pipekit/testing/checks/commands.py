@@ -6,8 +6,14 @@ import contextlib
 import io
 
 from pipekit.registry.plugin_commands import call_command
-from pipekit.registry.registering import COMMANDS
 from pipekit.testing.checks.core import Subject, in_short, promise
+
+COMMANDS = (
+    *("scaffold", "sniff", "inspect", "corrections", "split", "augment", "replay", "embed", "similar", "features"),
+    *("run", "stage", "runs", "gc", "verify", "train", "models", "evaluate", "predict", "compare", "explain", "export"),
+    *("studio", "components", "plugins", "schema", "doctor"),
+)
+"""pipekit's own commands, whose names a plugin's command can't take: it is called by its qualified name alone."""
 
 
 @promise("command")

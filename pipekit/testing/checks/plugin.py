@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from pipekit.contract import Files, RunInfo, StageInfo
@@ -31,6 +32,17 @@ LOADED = "loading it is quick and quiet, and changes nothing else"
 WRITES = "it writes no file but in the folder that it is given"
 CALLED = "it can be called, and returns nothing"
 BRINGS = "it brings a component or an observer"
+
+EVENTS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("run_started", {"name": "trial", "file": "pipeline.toml", "stages": ["data", "train"]}),
+    ("stage_started", {"stage": "train", "use": "train"}),
+    ("progress", {"stage": "train", "label": "epoch 1/2", "done": 1, "total": None, "unit": "batches"}),
+    ("epoch", {"stage": "train", "epoch": 1, "epochs": 2, "best": 1, "loss": 0.7, "val_loss": 0.8, "learning_rate": 0.001}),
+    ("an_event_of_a_later_version", {"stage": "train"}),
+    ("stage_finished", {"stage": "train", "use": "train", "seconds": 1.0, "facts": {}, "failed": 0}),
+    ("run_finished", {"status": "finished", "run_dir": "runs/trial", "seconds": 1.0, "headline": ""}),
+)
+"""Events with which an observer of events is called."""
 
 Announce = Callable[[str, str, str], object]
 """Called with a kind, a name and a promise before it is tested."""
@@ -201,10 +213,13 @@ def _on_observer(registry: Registry, plugin: str, hook: str, trial: Trial) -> It
         run = RunInfo("trial", "pipeline.toml", 0, Path(folder), "finished")
         stage = StageInfo("data", "import.folders", "0" * 64, {})
         values = {"run": run, "stage": stage, "artifact": Files(Path(folder), "0" * 64, {}), "error": StageError("a trial")}
+        events = EVENTS if hook == "on_event" else (("", {}),)
         for name, call in registry.observers(hook):
             if name == plugin:
                 trial.announce("observer", hook, CALLED)
-                yield Verdict("observer", hook, CALLED, _problem_of_call(call, values))
+                given = ({**values, "event": event, "values": MappingProxyType(told)} for event, told in events)
+                problems = (_problem_of_call(call, one) for one in given)
+                yield Verdict("observer", hook, CALLED, next(filter(None, problems), ""))
 
 
 def _watched(verdicts: Iterator[Verdict], kind: str, name: str, trial: Trial) -> Iterator[Verdict]:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from pipekit_mlflow import Observer
 
 from pipekit import RunInfo, StageError, images
 
@@ -108,6 +109,27 @@ def test_a_run_from_images_to_report(client, pipekit_project):
     assert len(runs(client)) == 1, "all of it was cached: the same run is not logged twice"
     pipekit_project.run({**STAGES, "train": {**STAGES["train"], "epochs": 1}}, seed=7)
     assert len(runs(client)) == 2
+
+
+def test_an_epoch_is_logged_before_the_run_has_ended(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.setenv("PIPEKIT_MLFLOW_TAGS", "owner=ada, paper=3")
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
+    for words in (["init", "-q"], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "one"]):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    client, observer = MlflowClient(os.environ["MLFLOW_TRACKING_URI"]), Observer()
+    run = RunInfo("live", str(tmp_path / "pipeline.toml"), 7, tmp_path / "runs/live")
+    for epoch in (1, 2):
+        values = {"stage": "train", "epoch": epoch, "epochs": 2, "best": 1, "loss": 1 / epoch}
+        observer.on_event(run=run, event="epoch", values=values)
+    (found,) = runs(client, "live")
+    assert found.info.status == "RUNNING"
+    assert [(m.step, m.value) for m in client.get_metric_history(found.info.run_id, "train.loss")] == [(1, 1.0), (2, 0.5)]
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout.strip()
+    assert (found.data.tags["owner"], found.data.tags["mlflow.source.git.commit"]) == ("ada", head)
+    observer.after_run(run=RunInfo("live", run.file, 7, run.run_dir, "failed"))
+    (found,) = runs(client, "live")
+    assert found.info.status == "FAILED"
 
 
 def test_a_run_that_fails_says_so(client, pipekit_project, monkeypatch):

@@ -1,14 +1,16 @@
 """A pipekit plugin: an observer that logs every run to MLflow if ``MLFLOW_TRACKING_URI`` is set.
 
-MLflow itself is imported only when a run has ended and has something to log.
+The metrics of a training are logged after each epoch, all else when the run has ended. MLflow itself is imported only then.
 """
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pipekit
 
@@ -17,11 +19,18 @@ __all__ = ["Observer", "Seen", "observer"]
 
 @dataclass
 class Seen:
-    """The record of one run: its start time, its stages with their artifacts, and its error."""
+    """The record of one run: its start time, its stages with their artifacts, and its error.
+
+    Attributes:
+        run_id: of the MLflow run, if it was begun during a training.
+        live: (stage, epoch) of each epoch that was logged during the training.
+    """
 
     started: float = field(default_factory=time.time)
     stages: list[tuple[pipekit.StageInfo, pipekit.Artifact]] = field(default_factory=list)
     failed: list[tuple[pipekit.StageInfo, BaseException]] = field(default_factory=list)
+    run_id: str = ""
+    live: set[tuple[str, int]] = field(default_factory=set)
 
 
 class Observer:
@@ -46,6 +55,13 @@ class Observer:
     @pipekit.hookimpl
     def on_stage_error(self, run: pipekit.RunInfo, stage: pipekit.StageInfo, error: BaseException) -> None:
         self._seen(run).failed.append((stage, error))
+
+    @pipekit.hookimpl
+    def on_event(self, run: pipekit.RunInfo, event: str, values: Mapping[str, Any]) -> None:
+        if event == "epoch" and os.environ.get("MLFLOW_TRACKING_URI"):
+            from pipekit_mlflow.log import log_epoch
+
+            log_epoch(run, self._seen(run), values)
 
     @pipekit.hookimpl
     def after_run(self, run: pipekit.RunInfo) -> None:

@@ -8,6 +8,7 @@ import os
 import platform
 import re
 import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -38,12 +39,11 @@ def log_run(run: pipekit.RunInfo, seen: Seen) -> str:
     client = MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
     experiment = _experiment(client, os.environ.get("MLFLOW_EXPERIMENT_NAME") or run.name)
     result = _result(seen)
-    if run.status == "finished" and seen.stages and all(stage.cached for stage, _ in seen.stages):
+    if not seen.run_id and run.status == "finished" and seen.stages and all(stage.cached for stage, _ in seen.stages):
         same = f"tags.`pipekit.result` = '{result}' and attributes.status = 'FINISHED'"
         for earlier in client.search_runs([experiment], same, max_results=1):
             return str(earlier.info.run_id)
-    made = client.create_run(experiment, start_time=int(1000 * seen.started), run_name=run.name)
-    run_id = made.info.run_id
+    run_id = seen.run_id or _begin(client, experiment, run, seen)
     status = "FAILED"
     try:
         tags = {**_tags(run, seen), "pipekit.result": result}
@@ -63,6 +63,53 @@ def log_run(run: pipekit.RunInfo, seen: Seen) -> str:
     finally:
         client.set_terminated(run_id, status)
     return str(run_id)
+
+
+def log_epoch(run: pipekit.RunInfo, seen: Seen, values: Mapping[str, Any]) -> None:
+    """Log the metrics of an epoch while the training runs; the first one begins the MLflow run.
+
+    Args:
+        values: the event: ``stage``, ``epoch``, and the metrics by name.
+    """
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric
+
+    client = MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
+    if not seen.run_id:
+        experiment = _experiment(client, os.environ.get("MLFLOW_EXPERIMENT_NAME") or run.name)
+        seen.run_id = _begin(client, experiment, run, seen)
+    stage, epoch, now = str(values["stage"]), int(values["epoch"]), int(1000 * time.time())
+    found = {name: value for name, value in values.items() if name not in NO_METRICS and isinstance(value, (int, float))}
+    metrics = [Metric(_name(f"{stage}.{name}"), float(value), now, epoch) for name, value in found.items()]
+    client.log_batch(seen.run_id, metrics=metrics)
+    seen.live.add((stage, epoch))
+
+
+NO_METRICS = ("epoch", "epochs", "best")
+"""Numbers of the event that are no metrics."""
+
+
+def _begin(client: Any, experiment: str, run: pipekit.RunInfo, seen: Seen) -> str:
+    """Create the MLflow run, with the tags that are known from the start; returns its id."""
+    made = client.create_run(experiment, start_time=int(1000 * seen.started), tags=_origin(run), run_name=run.name)
+    return str(made.info.run_id)
+
+
+def _origin(run: pipekit.RunInfo) -> dict[str, str]:
+    """The tags of ``PIPEKIT_MLFLOW_TAGS``, and the commit and the branch of the folder of the pipeline file, if it has them."""
+    given = (part.partition("=") for part in os.environ.get("PIPEKIT_MLFLOW_TAGS", "").split(","))
+    tags = {name.strip(): value.strip() for name, _, value in given if name.strip()}
+    folder = Path(run.file).resolve().parent if run.file else Path.cwd()
+    for tag, words in {"commit": ("HEAD",), "branch": ("--abbrev-ref", "HEAD")}.items():
+        try:
+            done = subprocess.run(
+                ["git", "rev-parse", *words], cwd=folder, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+            )
+        except OSError:  # git is not installed, or the folder is gone
+            return tags
+        if done.returncode == 0:
+            tags[f"mlflow.source.git.{tag}"] = done.stdout.strip()
+    return tags
 
 
 def _experiment(client: Any, name: str) -> str:
@@ -128,7 +175,7 @@ def _metrics(seen: Seen) -> Iterator[tuple[str, float, int]]:
         elif isinstance(artifact, pipekit.Model):
             for row in _json(artifact.path / "model.json").get("history", ()):
                 for name, value in row.items():
-                    if name != "epoch":
+                    if name != "epoch" and (stage.name, int(row["epoch"])) not in seen.live:
                         yield f"{stage.name}.{name}", float(value), int(row["epoch"])
         elif isinstance(artifact, pipekit.Report):
             for name, value in _numbers(_json(artifact.path / "metrics.json")):
