@@ -1,9 +1,9 @@
-"""Neighbours by features without all pairs: processor time, comparisons, and the share of near copies that are found.
+"""Neighbours by features without all pairs: processor time, comparisons, and the share of near duplicates that are found.
 
 Rerun: python benchmarks/sight_neighbours.py --counts 10000,60000
 
 The rows are generated: sums of 64 directions with weights that decay, as features of a network have them; one of ten is
-another row with noise, a near copy. They lie in a file of float16, as `embed` writes it. The neighbours of all rows are sought
+another row with noise, a near duplicate. They lie in a file of float16, as `embed` writes it. All neighbours are sought
 as `inspect` does it; of 500 copies, they are compared with those among all rows.
 """
 
