@@ -135,6 +135,7 @@ SLOW: tuple[str, ...] = (
     "commands/test_scaffold.py::test_repeating_does_nothing_and_more_photographs_move_none",
     "commands/test_scaffold.py::test_what_can_not_be_is_refused",
     "test_docs.py::test_a_command_and_its_options_exist",
+    "test_docs.py::test_an_example_keeps_the_promises_of_its_kind[docs/plugins/reference",
     "test_docs.py::test_commands_run",
     "test_docs.py::test_every_page_is_reached",
     "engine/test_run.py::test_a_disk_that_is_full_fails_the_run_and_keeps_what_is_finished",
