@@ -52,7 +52,7 @@ def drawn_quality(rng: Any, label: str) -> int:
 
 PLANTED: dict[str, tuple[dict[str, Any], str]] = {
     "format": ({"format": lambda rng, label: {"a": "PNG", "b": "JPEG"}[label]}, "format is PNG: 100 % a"),
-    "size": ({"width_px": lambda rng, label: int(rng.integers(90, 110)) + 40 * (label == "b")}, "width / height up to"),
+    "size": ({"width_px": lambda rng, label: int(rng.integers(90, 110)) + 40 * (label == "b")}, "width up to"),
     "mode": ({"mode": lambda rng, label: {"a": "L", "b": "RGB"}[label]}, "mode is L: 100 % a"),
     "quality": ({"jpeg_quality": lambda rng, label: int(rng.integers(60, 70)) + 20 * (label == "a")}, "JPEG quality above"),
     "border": ({"border_level": lambda rng, label: 255.0 if label == "a" else -1.0}, "plain border"),

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipekit.builtin.inspect.measured import MeasuredRows, sample_columns
+from pipekit.builtin.inspect.small_tree import Node, fit_tree
 from pipekit.columnar import columns_of
 from pipekit.contract import Context, Dataset, Finding
 from pipekit.images.colour_cast import measure_cast
@@ -176,8 +177,8 @@ def _properties(rows: MeasuredRows, chosen: NDArray[np.int64]) -> tuple[list[str
 def _at_most(values: NDArray[np.float64], classes: NDArray[np.int64]) -> float:
     """The balanced accuracy of the best tree of depth :data:`DEPTH` is hardly above this sum of single properties' gains.
 
-    Each property in :data:`BINS` bins, each bin with its commonest class, on the same images. It saves the import of
-    scikit-learn where no property tells anything.
+    Each property in :data:`BINS` bins, each bin with its commonest class, on the same images. It saves five trees where no
+    property tells anything.
     """
     chance = 1 / len(np.unique(classes))
     gains = sorted((_by_bins(column, classes) - chance for column in values.T), reverse=True)
@@ -192,12 +193,6 @@ def _by_bins(column: NDArray[np.float64], classes: NDArray[np.int64]) -> float:
     np.add.at(counts, (bins, at), 1)
     shares = counts / counts.sum(0)
     return float(shares.max(1).sum() / shares.shape[1])
-
-
-def _tree(seed: int, leaves: int) -> Any:
-    from sklearn.tree import DecisionTreeClassifier
-
-    return DecisionTreeClassifier(max_depth=DEPTH, min_samples_leaf=leaves, class_weight="balanced", random_state=seed)
 
 
 def _cross_validated(
@@ -219,7 +214,8 @@ def _cross_validated(
         if not outside.any() or len(np.unique(classes[inside])) < 2:
             continue
         leaves = max(2, int(0.01 * inside.sum()))
-        right[outside] = _tree(number, leaves).fit(values[inside], classes[inside]).predict(values[outside]) == classes[outside]
+        tree = fit_tree(values[inside], classes[inside], DEPTH, leaves)
+        right[outside] = tree.predict(values[outside]) == classes[outside]
     recalls, variance = [], 0.0
     for one in np.unique(classes):
         of_class = right[classes == one]
@@ -232,11 +228,11 @@ def _cross_validated(
 
 def _rules(values: NDArray[np.float64], classes: NDArray[np.int64], names: Sequence[str], labels: Sequence[str]) -> list[str]:
     """What the leaves with most images say: "format is PNG: 96 % cat"."""
-    tree = _tree(0, max(2, int(0.01 * len(classes)))).fit(values, classes).tree_
+    tree = fit_tree(values, classes, DEPTH, max(2, int(0.01 * len(classes))))
     found: list[tuple[int, str]] = []
 
-    def walk(node: int, conditions: dict[tuple[int, bool], str], inside: NDArray[np.bool_]) -> None:
-        if tree.children_left[node] < 0:
+    def walk(node: Node, conditions: dict[tuple[int, bool], str], inside: NDArray[np.bool_]) -> None:
+        if node.below is None or node.above is None:
             own = classes[inside]
             if len(own):
                 shares = {int(one): (own == one).sum() / (classes == one).sum() for one in np.unique(own)}
@@ -244,14 +240,14 @@ def _rules(values: NDArray[np.float64], classes: NDArray[np.int64], names: Seque
                 share = (own == best).mean()
                 found.append((len(own), f"{' and '.join(conditions.values()) or 'always'}: {100 * share:.0f} % {labels[best]}"))
             return
-        place, threshold = int(tree.feature[node]), float(tree.threshold[node])
+        place, threshold = node.place, node.threshold
         below = inside & (values[:, place] <= threshold)
         # A condition on the same property further up is wider: the last one replaces it.
-        for child, is_below, part in ((tree.children_left, True, below), (tree.children_right, False, inside & ~below)):
+        for child, is_below, part in ((node.below, True, below), (node.above, False, inside & ~below)):
             condition = {(place, is_below): _condition(names[place], threshold, is_below)}
-            walk(int(child[node]), conditions | condition, part)
+            walk(child, conditions | condition, part)
 
-    walk(0, {}, np.ones(len(classes), np.bool_))
+    walk(tree, {}, np.ones(len(classes), np.bool_))
     return [text for _, text in sorted(found, key=lambda pair: -pair[0])[:SHOWN]]
 
 
