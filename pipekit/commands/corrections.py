@@ -184,7 +184,7 @@ def add_corrections(suspects: str | Path, *, who: str = "", file: str | Path = F
 
     Example:
         >>> import pipekit
-        >>> pipekit.add_corrections("suspects.csv", who="Ada")  # doctest: +SKIP
+        >>> pipekit.add_corrections("suspects.csv", who="reviewer")  # doctest: +SKIP
     """
     listed = expanded(suspects)
     try:

@@ -43,12 +43,12 @@ def test_a_folder_is_imported_with_its_corrections_and_without_after_undo(pipeki
     before = labels(import_of(photos).artifact)
     discs = [name for name in before if name.startswith("discs/")]
     other = next(label for label in before.values() if label not in ("discs", None))
-    assert pipekit("corrections", "add", photos, discs[0], "--label", other, "--why", "=1+1", "--who", "Ada").code == 0
+    assert pipekit("corrections", "add", photos, discs[0], "--label", other, "--why", "=1+1", "--who", "reviewer").code == 0
     assert pipekit("corrections", "add", photos, "loose.png", "--label", "discs").code == 0
     assert pipekit("corrections", "add", photos, discs[1], "--remove").code == 0
     rows = list(csv.reader(FILE.read_text().splitlines()))
     assert rows[0] == ["id", "sha256", "old", "new", "why", "who"]
-    assert rows[1] == [discs[0], hash_file(photos / discs[0]), "discs", other, "'=1+1", "Ada"], "a formula is met"
+    assert rows[1] == [discs[0], hash_file(photos / discs[0]), "discs", other, "'=1+1", "reviewer"], "a formula is met"
     assert [row[0] for row in rows[1:]] == sorted(row[0] for row in rows[1:])
     stage = import_of(photos, corrections=str(FILE))
     expected: dict[str, Any] = {**before, discs[0]: other, "loose.png": "discs"}
@@ -196,9 +196,9 @@ def test_suspects_are_decided_and_the_models_compared_on_the_same_labels(pipekit
     assert "labelled red, suggested blue" in Path("suspects.html").read_text()
     decided = Path("suspects.csv").read_text().replace(",red,,", ",red,blue,").replace(",green,,", ",green,green,")
     Path("suspects.csv").write_text(decided)
-    assert pipekit("corrections", "accept", "suspects.csv", "--who", "Ada").code == 0
+    assert pipekit("corrections", "accept", "suspects.csv", "--who", "reviewer").code == 0
     (line,) = package.corrections().corrections
-    assert (line.old, line.new, line.who) == ("red", "blue", "Ada")
+    assert (line.old, line.new, line.who) == ("red", "blue", "reviewer")
     Path("suspects.csv").unlink()
     Path("suspects.html").unlink()
     again = package.suggest_corrections("runs/before")
