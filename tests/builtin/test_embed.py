@@ -147,7 +147,7 @@ def test_an_image_that_can_not_be_read_has_no_row_and_is_listed(project: Path) -
     found = embedded(outcome)
     assert list(found.problems) == ["discs/a_bad_one.png"]
     assert len(found) == len(found.table) == 18
-    assert any("1 images can't be read" in text for text in outcome.stages[-1].warnings)
+    assert any("1 image can't be read and has no features" in text for text in outcome.stages[-1].warnings)
 
 
 def test_the_embedder_states_its_licence_and_training_data(project: Path) -> None:

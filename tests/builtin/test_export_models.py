@@ -342,10 +342,10 @@ def test_a_difference_beyond_the_tolerance_is_an_error(folder: Path, pictures: P
     assert (same.largest_difference, same.same_class, same.largest_score_difference, same.same_unknown) == (0, 16, 0, 16)
     other = models.compare(trained, lambda pixels: original(pixels)[:, [2, 1, 0, 3]], held)
     with pytest.raises(StageError, match="the exported model differs from the original"):
-        models.within(other, 1e-4)
+        within(other, 1e-4)
     further = models.compare(trained, lambda pixels: original(pixels) + np.array([0, 0, 0, 0.5], np.float32), held)
     with pytest.raises(StageError, match="its unknown_score by"):
-        models.within(further, 1e-4)
+        within(further, 1e-4)
     with pytest.raises(StageError, match="not finite"):
         models.compare(trained, lambda pixels: np.full((1, 3), np.nan, np.float32), held)
 

@@ -78,7 +78,15 @@ def _imports_known() -> None:
 
 def test_the_built_in_plugin_is_whole() -> None:
     assert [(record.name, record.reason) for record in REGISTRY.plugins if record.status != "ok"] == []
-    assert {component.kind for component in REGISTRY} == set(KINDS)
+    of_plugins_alone = {
+        "callback",
+        "command",
+        "loss",
+        "metric",
+        "optimizer",
+        "schedule",
+    }  # others have theirs
+    assert {component.kind for component in REGISTRY} == set(KINDS) - of_plugins_alone
 
 
 @pytest.fixture(scope="module")
