@@ -1,7 +1,8 @@
 """Constants that were tuned by hand: what lies a little below each, and a little above.
 
 A test here fails if its constant is doubled or halved. Mere sizes of work or of what is shown have none, since another value
-changes no decision: ``iterative.ROUNDS``, ``landmarks.SIDE_PX`` and ``_MOST``, ``masks.MAX_COLOURS``.
+changes no decision: ``iterative.ROUNDS``, ``landmarks.SIDE_PX`` and ``_MOST``, ``masks.MAX_COLOURS``, and
+``symmetric_copies.LEAST_CORRELATION``, which only saves work.
 """
 
 from __future__ import annotations
