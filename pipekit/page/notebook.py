@@ -91,10 +91,12 @@ def facts(values: Mapping[str, Any]) -> Html:
 
 
 def counts_table(counts: Mapping[str, Mapping[str, int]], most: int = MOST_ROWS) -> Html:
-    """Images of each class (rows) in each split (columns), from {split: {class: images}}."""
+    """Images of each class (rows) in each split (columns), from {split: {class: images}}; "" for images without classes."""
     splits = list(counts)
     names = list(dict.fromkeys(name for split in splits for name in counts[split]))
     numbers = {name: [counts[split].get(name, 0) for split in splits] for name in names}
+    if not numbers:
+        return Html("")
     rows = [(name or "(no class)", *of, *([sum(of)] if len(splits) > 1 else [])) for name, of in numbers.items()]
     total = ["total"] if len(splits) > 1 else []
     return table(["class", *(split or "images" for split in splits), *total], rows, most)
