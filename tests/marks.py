@@ -5,6 +5,7 @@ measured: a third of a second or more on two cores.
 """
 
 TENSORFLOW: tuple[str, ...] = (
+    "test_docs.py::test_an_example_keeps_the_promises_of_its_kind[docs/plugins/reference",
     "test_notebooks.py::test_a_first_classifier",
     "builtin/test_pretrained_embedder.py::test_keras_",
     "builtin/test_explain_section.py::test_every_network_is_explained",
@@ -378,7 +379,6 @@ SLOW: tuple[str, ...] = (
     "test_columnar.py::test_joined_blocks_are_the_block_of_all_rows",
     "test_docs.py::test_a_command_and_its_options_exist",
     "test_docs.py::test_an_example_keeps_the_promises_of_its_kind",
-    "test_docs.py::test_an_example_keeps_the_promises_of_its_kind[docs/plugins/reference",
     "test_docs.py::test_commands_run",
     "test_docs.py::test_every_page_is_reached",
     "test_docs.py::test_the_map_has_every_module_as_it_is_now",
