@@ -134,7 +134,7 @@ def comparing_labels(count: int, skills: tuple[float, float], trials: int) -> tu
 
 
 def comparing_numbers(count: int, groups: int, worse: float, trials: int) -> tuple[float, float]:
-    """The same for the mean absolute error of two models with skewed errors, a part of which images of one group share."""
+    """The same for the mean absolute error of two models. Errors are skewed, and images of one group share a part of theirs."""
     chance = np.random.default_rng(6)
     numbers_of = None if groups == count else np.arange(count) % groups
 

@@ -54,6 +54,7 @@ def test_the_notebooks_are_all_of_the_folder_and_carry_no_outputs() -> None:
         assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells(name))
 
 
+@pytest.mark.timeout(900)
 def test_a_first_classifier(run: Any) -> None:
     results, values = run("first-classifier")
     assert values["run"].status == "finished"

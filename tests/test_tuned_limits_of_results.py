@@ -17,7 +17,7 @@ from pipekit.rng import rng_for
 
 
 def samples(count: int, odd: int) -> list[Sample]:
-    """Samples of which the first ``odd`` have another camera."""
+    """Samples; the first ``odd`` have another camera."""
     return [Sample(f"{at}.jpg", f"{at}.jpg", extra={"camera": "b" if at < odd else "a"}) for at in range(count)]
 
 

@@ -52,7 +52,7 @@ def take_finished_shard(store: Store, key: str, take: Callable[[Path], None], ag
 
 
 def check_resumable(name: str, steps: Sequence[Forecast]) -> None:
-    """Check that the run of this name, of which ``steps`` are forecast, was stopped before its end.
+    """Check that the run of this name was stopped before its end; ``steps`` is its forecast.
 
     Raises:
         UserError: it is finished, or its next stage was never begun with these inputs and parameters.

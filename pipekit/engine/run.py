@@ -397,7 +397,7 @@ class _Run:
             self.store.commit(folder, self.store.artifact_dir(key))
         with contextlib.suppress(OSError):
             begun.rmdir()  # not empty: another process is at the same stage
-        found = finished_stage(self.store, key)
+        found = self.store.manifest(key)
         if found is None:
             raise StageError(
                 f"the result of {stage.name!r} is gone from {self.store.root}", "Is another program cleaning that folder?"

@@ -34,7 +34,7 @@ def subjects(count: int, width: int = 48) -> NDArray[np.float16]:
 def test_without_all_pairs_99_of_100_pairs_above_the_limit_are_found_and_the_same_each_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """156 cells, of which 8 are searched for each row: 5 % of all comparisons."""
+    """156 cells; 8 are searched for each row: 5 % of all comparisons."""
     monkeypatch.setattr(neighbours, "EXACT", 100)
     monkeypatch.setattr(neighbours, "CELL", 16)
     table = subjects(2500)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipekit.builtin.compare.paired import Answers, groups_of, in_both, kind_of_groups, p_words
+from pipekit.builtin.compare.paired import Answers, groups_of, in_both, kind_of_groups, p_words, sizes_of
 from pipekit.contract import Section, Table
 from pipekit.errors import UserError
 from pipekit.learning import multilabel_metrics as metrics_of
@@ -35,7 +35,7 @@ ERRORS = {"mae": "MAE", "rmse": "RMSE", "median_error": "median absolute error",
 HOW = {
     "bootstrap": "The comparison is paired: both models are measured on the same resampled images, 1,999 times. The interval "
     "is that of the percentiles of the differences, with the level of Student's t for the number of images; the p-value is the "
-    "level at which it ends at 0. *Gained*: images of which only the later model predicts all labels. ",
+    "level at which it ends at 0. *Gained*: images whose labels only the later model predicts without a mistake. ",
     "paired t": "The comparison is paired: it uses the differences of the absolute errors on the same images, and Student's t. "
     "A negative difference is a smaller error of the later model. *Gained*: images to which the later model is closer. ",
 }
@@ -79,11 +79,7 @@ def _compare_two(first: Answers, other: Answers, task: str) -> dict[str, Any]:
     groups = None if named is None else np.unique(named, return_inverse=True)[1]
     tested = (_several if task == MULTILABEL else _numbers)(first, other, shared, groups)
     return {
-        "first": first.name,
-        "other": other.name,
-        "num_images": len(shared),
-        "num_only_first": len(first.rows) - len(shared),
-        "num_only_other": len(other.rows) - len(shared),
+        **sizes_of(first, other, shared),
         "better_than_baseline": {one.name: _beats_baseline(one.metrics, task) for one in (first, other)},
         "groups": kind_of_groups(first, other),
         **tested,

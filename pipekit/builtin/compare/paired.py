@@ -75,11 +75,7 @@ def compare_two(first: Answers, other: Answers) -> dict[str, Any]:
     elif repeated.same_folds(first.rows, other.rows, shared):
         tested |= repeated.by_folds(first.rows, other.rows, shared, first.metrics, (a, b))
     return {
-        "first": first.name,
-        "other": other.name,
-        "num_images": len(shared),
-        "num_only_first": len(first.rows) - len(shared),
-        "num_only_other": len(other.rows) - len(shared),
+        **sizes_of(first, other, shared),
         "better_than_chance": {one.name: knows_something(one.metrics) for one in (first, other)},
         "groups": kind_of_groups(first, other),
         **tested,
@@ -109,6 +105,17 @@ def in_both(first: Answers, other: Answers, column: str = "true") -> list[str]:
             "Evaluate both models on the same split of the same dataset.",
         )
     return shared
+
+
+def sizes_of(first: Answers, other: Answers, shared: Sequence[str]) -> dict[str, Any]:
+    """Which reports are compared, on how many images, and how many only one of them has."""
+    return {
+        "first": first.name,
+        "other": other.name,
+        "num_images": len(shared),
+        "num_only_first": len(first.rows) - len(shared),
+        "num_only_other": len(other.rows) - len(shared),
+    }
 
 
 def groups_of(first: Answers, other: Answers, shared: Sequence[str]) -> NDArray[np.int64] | None:
