@@ -21,7 +21,7 @@ from starlette.routing import Route
 
 from pipekit.errors import UserError
 from pipekit.page import tokens
-from pipekit.studio import dataset, mapping, pages, recipes, work
+from pipekit.studio import dataset, labelling, mapping, pages, recipes, work
 from pipekit.studio.guard import Guard
 from pipekit.studio.project import Project
 
@@ -33,6 +33,7 @@ PAGES = {
     "browse": "Browse",
     "findings": "Findings",
     "map": "Map",
+    "label": "Label",
     "recipe": "Recipe",
     "train": "Train",
 }
@@ -102,6 +103,7 @@ def application(project: Project) -> Starlette:
         *recipes.ROUTES,
         *work.ROUTES,  # before those with a digest in their place
         *mapping.ROUTES,
+        *labelling.ROUTES,
         *dataset.ROUTES,
     ]
     app = Starlette(routes=routes, exception_handlers={HTTPException: dataset.not_found})
