@@ -19,6 +19,11 @@ from tests.studio.running import held_to, opened, running
 from tests.studio.test_mapping import write_features
 
 
+@pytest.fixture(autouse=True)
+def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipekit.commands.labelling.REPEATS", 2)
+
+
 def clouds(count: int, spread: float = 0.35) -> tuple[Any, Any]:
     """Features of two classes, and the class of each row."""
     rng = np.random.default_rng(5)
@@ -77,10 +82,10 @@ def test_what_more_labels_bring_is_an_interval_that_stays_possible() -> None:
 
 @pytest.fixture
 def unlabelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Twelve images; four of them have a class."""
+    """Eight images; four of them have a class."""
     (tmp_path / ".pipekit").mkdir()
-    paint(tmp_path / "photos", 6)
-    lines = [f"{('cat', 'dog')[n % 2]}/{n:02}.png,{('cat', 'dog')[n % 2] if n < 4 else ''}" for n in range(12)]
+    paint(tmp_path / "photos", 4)
+    lines = [f"{('cat', 'dog')[n % 2]}/{n:02}.png,{('cat', 'dog')[n % 2] if n < 4 else ''}" for n in range(8)]
     (tmp_path / "photos" / "list.csv").write_text("\n".join(["image,label", *lines]) + "\n", "utf-8")
     monkeypatch.chdir(tmp_path)
     project = Project(find_source("photos/list.csv", "csv"))
@@ -101,7 +106,7 @@ def test_decisions_leave_the_queue(unlabelled: Project) -> None:
         return found["next"]
 
     first = queue("1")
-    assert len(first) == 8
+    assert len(first) == 4
     assert all(one["label"] == unlabelled.catalog.ids[one["row"]].split("/")[0] for one in first)
     rows = [first[0]["row"], first[1]["row"]]
     page.post(f"/api/{digest}/decide", {"what": "label", "rows": rows[:1], "before": [""], "after": "dog"})
@@ -116,11 +121,11 @@ def test_labelling_by_key(browser: Chromium, unlabelled: Project, tmp_path: Path
         opened(browser, server, "/label")
         left = "document.querySelector('.left-over')?.textContent.startsWith('{} ')"
         suggested = "document.querySelector('.suggestion .primary')"
-        browser.until(f"{left.format(8)} && document.querySelector('.label-now img').alt && {suggested}")
+        browser.until(f"{left.format(4)} && document.querySelector('.label-now img').alt && {suggested}")
         shown = "document.querySelector('.label-now img').alt"
         first = browser.do(shown)
         browser.press("Enter")
-        browser.until(left.format(7))
+        browser.until(left.format(3))
         assert f"{first}," in file.read_text("utf-8")
         assert file.read_text("utf-8").endswith(f",,{first.split('/')[0]},,\n"), "the old label is empty"
         browser.until(f"{shown} !== {first!r}")
@@ -129,14 +134,14 @@ def test_labelling_by_key(browser: Chromium, unlabelled: Project, tmp_path: Path
         browser.until(f"{shown} !== {second!r}")
         assert "skip=" in browser.do("location.search")
         browser.press("u")
-        browser.until(f"{left.format(8)} && {shown} === {first!r}", "undo goes back to its image")
+        browser.until(f"{left.format(4)} && {shown} === {first!r}", "undo goes back to its image")
         assert first not in file.read_text("utf-8")
         finished = "document.body.innerText.includes('Every image has a class')"
-        for number in range(8):
-            browser.until(f"{left.format(8 - number)} && {suggested}")
+        for number in range(4):
+            browser.until(f"{left.format(4 - number)} && {suggested}")
             browser.press("2")
-            browser.until(left.format(7 - number) if number < 7 else finished)
-        assert file.read_text("utf-8").count(",dog,") == 8
+            browser.until(left.format(3 - number) if number < 3 else finished)
+        assert file.read_text("utf-8").count(",dog,") == 4
         opened(browser, server, "/label")
         browser.until(finished, "a reload loses nothing")
         held_to(browser)
