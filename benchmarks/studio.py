@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -200,7 +201,7 @@ def main(argv: list[str] | None = None) -> int:
                 until(browser, BODY)
                 times(browser, int(address[1]), seen, server.pid)
         finally:
-            server.terminate()
+            server.send_signal(signal.SIGINT)  # Ctrl-C
             server.wait()
     return 0
 
