@@ -34,6 +34,9 @@ MOST_WAITING = 20_000
 
 SHARES = (0.25, 0.5, 1.0)
 REPEATS = 4
+POWERS = (0.25, 1.25)
+"""How steeply the error falls with the number of labels; which power holds can't be known from three sizes."""
+
 DRAWS = 400
 
 
@@ -146,8 +149,9 @@ def what_more_brings(values: NDArray[Any], classes: NDArray[np.int64], rng: Any,
     """The probe's accuracy on images that it did not learn from, and how much ``more`` labels are likely to add.
 
     The probe learns from a quarter, a half and all of four folds, and is tried on the fifth: its error falls as
-    ``a + b / sqrt(labels)``, with ``a`` no less than 0 (Figueroa et al. 2012 fit such curves). The intervals (95 %) are
-    Jeffreys' for the accuracy, and for the gain those of the bootstrap over the images and over the draws of the parts.
+    ``a + b / labels**power``, with ``a`` no less than 0 (Figueroa et al. 2012 fit such curves). The intervals (95 %) are
+    Jeffreys' for the accuracy; for the gain those of the bootstrap over the images and over the draws of the parts, with the
+    power unknown, and with the chance of which images are labelled.
 
     Returns:
         ``accuracy`` and ``gain``: ``(low, high)``, shares; or ``why`` they can't be stated.
@@ -172,17 +176,21 @@ def what_more_brings(values: NDArray[Any], classes: NDArray[np.int64], rng: Any,
                     some = mixed[: max(2, round(share * len(mixed)))]
                     right[place, repeat, outside] = _right(values, classes, some, outside)
     sizes = np.array([max(2.0, share * 0.8 * len(classes)) for share in SHARES])
-    basis = np.stack([np.ones(len(sizes)), 1 / np.sqrt(sizes)], axis=1)
-    slope = np.linalg.pinv(basis)[1]
-    step = 1 / np.sqrt(len(classes)) - 1 / np.sqrt(len(classes) + more)
     wrong = float((1 - right[-1].mean(axis=0)).sum())
     now = rng.beta(wrong + 0.5, len(classes) - wrong + 0.5, DRAWS)  # Jeffreys: no mistake seen is not no mistake
-    most = now * (1 - np.sqrt(len(classes) / (len(classes) + more)))  # where a is 0
+    by_fold = np.stack([right[1][:, fold == one].mean(axis=1) for one in range(FOLDS)])
+    spread = np.sqrt(
+        by_fold.var(axis=1, ddof=1).mean() / FOLDS * more / (len(classes) + more)
+    )  # which images are labelled is chance
     gains = np.empty(DRAWS)
     for draw in range(DRAWS):
         images = rng.integers(0, len(classes), len(classes))
-        error = np.array([1 - of[rng.integers(0, REPEATS, REPEATS)][:, images].mean() for of in right])
-        gains[draw] = min(float(slope @ error) * step, most[draw])
+        error = np.array([1 - of[rng.integers(0, REPEATS)][images].mean() for of in right])
+        power = rng.uniform(*POWERS)
+        slope = np.linalg.pinv(np.stack([np.ones(len(sizes)), sizes**-power], axis=1))[1]
+        step = len(classes) ** -power - (len(classes) + more) ** -power
+        most = now[draw] * (1 - (len(classes) / (len(classes) + more)) ** power)  # where a is 0
+        gains[draw] = min(float(slope @ error) * step, most) + rng.normal(0, spread)
     low, high = np.quantile(gains, [0.025, 0.975])
     worst, best = np.quantile(1 - now, [0.025, 0.975])
     return {"accuracy": [float(worst), float(best)], "gain": [float(low), float(high)], "more": more}
