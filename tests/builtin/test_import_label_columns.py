@@ -66,6 +66,11 @@ def test_a_column_that_may_be_the_classes_is_asked_about(tmp_path: Path) -> None
     assert labels(file, labels=False) == [None] * 6
 
 
+def test_numbers_beside_columns_that_may_be_the_classes_are_offered_to_be_predicted(tmp_path: Path) -> None:
+    error = refused(table(tmp_path, "image,age,weight,sex,camera", *["20.5,81.5,f,A", "21.25,70,m,B"] * 3))
+    assert formats(error) == ["csv:label=sex", "csv:label=age:task=number", "csv:label=weight:task=number", "csv:labels=no"]
+
+
 def test_of_two_columns_by_name_one_is_chosen(tmp_path: Path) -> None:
     error = refused(table(tmp_path, "image,disease class,breed class", *["a,x", "b,y"] * 3))
     assert formats(error) == ["csv:label=disease class", "csv:label=breed class", "csv:labels=no"]
