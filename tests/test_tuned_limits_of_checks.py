@@ -42,9 +42,9 @@ from pipekit.images.near_duplicates import near_pairs
 from pipekit.images.polygons import traced
 from pipekit.images.statistics import _border_level, _sharpness, reduced
 from pipekit.images.symmetric_copies import _difference
+from pipekit.learning import out_of_fold
 from pipekit.learning.embeddings import Embedded
 from pipekit.learning.neighbours import Neighbours
-from pipekit.learning.out_of_fold import fold_of_groups
 from pipekit.registry.annotations import _Names
 from pipekit.rng import rng_for
 
@@ -265,9 +265,17 @@ def test_a_class_of_ten_images_is_judged_out_of_fold(count: int, judged: bool, m
     assert (sight.judged(MeasuredRows.of(given)) is not None) is judged
 
 
-def test_out_of_fold_probabilities_have_five_folds() -> None:
-    folds = fold_of_groups(np.zeros(40, np.int64), np.arange(40), rng_for(1, "folds"))
-    assert np.bincount(folds).tolist() == [8] * 5
+def test_out_of_fold_probabilities_have_five_folds_and_five_penalties(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[float] = []
+
+    def probabilities(values: Any, classes: Any, fold: Any, number: int, penalty: float, *_: Any) -> Any:
+        tried.append(penalty)
+        return np.full((len(values), number), 1 / number)
+
+    monkeypatch.setattr(out_of_fold, "_probabilities", probabilities)
+    made = out_of_fold.out_of_fold(np.eye(40), np.arange(40) % 2, np.arange(40), rng_for(1, "folds"))
+    assert np.bincount(made.folds).tolist() == [8] * 5
+    assert tried[:5] == [0.001, 0.003, 0.01, 0.03, 0.1]
 
 
 @pytest.mark.parametrize(("count", "computed"), [(19, False), (20, True), (2400, True), (2401, False)])
@@ -326,9 +334,12 @@ def test_a_stated_size_may_differ_by_the_rounding_of_a_side(width: int, same: bo
     assert _has_shape((50, 60), (70, width)) is same
 
 
-@pytest.mark.parametrize(("values", "apart", "is_mask"), [(200, 11, False), (200, 13, True), (2, 2, False), (2, 4, True)])
+@pytest.mark.parametrize(
+    ("values", "apart", "is_mask"),
+    [(200, 11, False), (200, 13, True), (2, 2, False), (2, 4, True), (64, 5, True), (65, 5, False)],
+)
 def test_a_mask_beside_a_picture_is_not_its_copy(values: int, apart: int, is_mask: bool, tmp_path: Path) -> None:
-    """A copy that was compressed differs by up to 12 levels on average; by 3 if it has few values."""
+    """A copy that was compressed differs by up to 12 levels on average; by 3 if it has up to 64 values."""
     one = (np.arange(64 * 64) % values * (1 if values > 2 else 100)).astype(np.uint8).reshape(64, 64)
     for name, pixels in (("a.png", one), ("a.jpg", one + np.uint8(apart))):
         (tmp_path / name).write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
