@@ -8,13 +8,15 @@ from typing import Annotated, Any, Literal
 import typer
 
 import pipekit
-from pipekit.cli.loading import Disabled, Embedder, EmbedderSettings, Plugins
+from pipekit.cli.loading import Disabled, Embedder, EmbedderSettings, Format, Plugins, Splits
 from pipekit.cli.options import with_options_of
 
 
 @with_options_of("embed", leave_out=("embedder",))
 def embed(
-    path: Annotated[Path, typer.Argument(help="An image, a folder of images, or a run's dataset (runs/NAME:STAGE)")],
+    path: Annotated[Path, typer.Argument(help="An image, a folder, a file in a dataset's format, or a run's dataset")],
+    importer: Format = "",
+    splits: Splits = "",
     embedder: Embedder = "efficientnet_lite0",
     changes: EmbedderSettings = None,
     table: Annotated[
@@ -50,6 +52,8 @@ def embed(
     def make(display: Any) -> Any:
         return pipekit.embed(
             path,
+            format=importer,
+            splits=splits,
             out=out,
             name=name,
             table=table,

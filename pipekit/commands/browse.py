@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -174,6 +174,16 @@ class Catalog:
         return len(self.ids)
 
     @cached_property
+    def address(self) -> str:
+        """Stands for the dataset and its columns in addresses whose answers a browser keeps: equal addresses, equal columns."""
+        found = hashlib.sha256(self.digest.encode())
+        for name, few in self.categories.items():
+            found.update(json.dumps([name, *few.names]).encode("utf-8", "surrogatepass") + few.codes.tobytes())
+        for name, column in self.numbers.items():
+            found.update(json.dumps(name).encode("utf-8", "surrogatepass") + column.tobytes())
+        return found.hexdigest()[:16]
+
+    @cached_property
     def rows(self) -> Mapping[str, int]:
         """id -> row."""
         return {identity: row for row, identity in enumerate(self.ids)}
@@ -201,14 +211,17 @@ class Catalog:
     def with_category(self, name: str, values: Mapping[str, str]) -> Catalog:
         """The same with one more column: id -> text."""
         few = Few.of(values.get(identity) for identity in self.ids)
-        return Catalog(self.digest, self.ids, self.hashes, {**self.categories, name: few}, self.numbers, self.read)
+        return replace(self, categories={**self.categories, name: few})
 
     def with_numbers(self, name: str, values: Mapping[str, float]) -> Catalog:
         """The same with one more column: id -> number."""
         import numpy as np
 
-        column = np.array([values.get(identity, np.nan) for identity in self.ids], np.float32)
-        return Catalog(self.digest, self.ids, self.hashes, self.categories, {**self.numbers, name: column}, self.read)
+        return self.with_column(name, np.array([values.get(identity, np.nan) for identity in self.ids], np.float32))
+
+    def with_column(self, name: str, column: NDArray[np.float32]) -> Catalog:
+        """The same with one more column: a number for each row."""
+        return replace(self, numbers={**self.numbers, name: column})
 
 
 def open_catalog(source: Source, registry: Registry | None = None, *, plugins: Sequence[str] = ()) -> Catalog:

@@ -33,6 +33,8 @@ class Embedding:
 def embed(
     source: str | Path,
     *,
+    format: str = "",
+    splits: str = "",
     out: str | Path | None = None,
     name: str = "embed",
     table: Literal["npz", "parquet", "none"] = "npz",
@@ -45,7 +47,8 @@ def embed(
     """Compute a vector of features for every image. Each image is computed once, for every later command and run too.
 
     Args:
-        source: an image, a folder of images, or a dataset of a run (``runs/NAME:STAGE``).
+        source: an image, a folder of images, a file in a dataset's format, or a dataset of a run (``runs/NAME:STAGE``).
+        format, splits: how to read a folder or file, as in :func:`pipekit.inspect`.
         out: a new folder for the result; default: ``runs/<name>/``.
         name: the run's name.
         table: the file to write besides ``embeddings.npy`` and ``images.csv``: ids, labels, splits and vectors in one.
@@ -68,7 +71,7 @@ def embed(
     place = None if out is None else expanded(out)
     refuse_existing(place)
     pipeline = new_pipeline(plugins, disable, name=name, workers=workers)
-    pipeline.add("embed", "embed", dataset=add_images(pipeline, source), table=table, **params)
+    pipeline.add("embed", "embed", dataset=add_images(pipeline, source, format=format, splits=splits), table=table, **params)
     outcome = run_pipeline(pipeline, "embed", listener, publish=place is None)
     artifact: Any = outcome.artifact("embed")
     if place is not None:

@@ -113,14 +113,18 @@ def name_of_model(model: str | Path) -> str:
     return (path.parent if path.name in ("model.keras", "model.json") else path).name or "model"
 
 
-def add_images(pipeline: AdhocPipeline, source: str | Path) -> str:
-    """One image, a folder of images, or a dataset of a run, as a stage of the pipeline; returns its name."""
+def add_images(pipeline: AdhocPipeline, source: str | Path, **reading: str) -> str:
+    """One image, a folder of images, or a dataset of a run, as a stage of the pipeline; returns its name.
+
+    Args:
+        reading: ``format`` and ``splits``, as :meth:`AdhocPipeline.dataset` takes them.
+    """
     from pipekit.images import is_image
 
     path = expanded(source)
     if path.is_file() and is_image(path):
         return pipeline.add("data", "import.image", path=str(path.absolute()))
-    return pipeline.dataset(source)
+    return pipeline.dataset(source, **reading)
 
 
 def corrections_file(path: str | Path) -> str:

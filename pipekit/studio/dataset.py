@@ -15,7 +15,7 @@ from pipekit.commands.browse import Catalog, facts_of, picture
 from pipekit.errors import ImageError, UserError
 from pipekit.studio.answers import FOREVER, answered, asked, body_of, problem, project_of, row_numbers
 from pipekit.studio.edits import LABEL, LEAVE_OUT
-from pipekit.studio.project import FRESH_DIGITS, GoneError, Project
+from pipekit.studio.project import GoneError, Project
 from pipekit.studio.thumbs import packed
 
 MAX_THUMBS = 1024
@@ -31,7 +31,7 @@ def index(project: Project, request: Request) -> Any:
     categories = [{"name": name, "kind": "category", "values": few.names} for name, few in catalog.categories.items()]
     numbers = [{"name": name, "kind": "number"} for name in catalog.numbers]
     return {
-        "digest": catalog.digest[:FRESH_DIGITS],
+        "digest": catalog.address,
         "count": len(catalog),
         "columns": [*categories, *numbers],
         "source": {"words": project.source.words, "options": project.options.words, "base": project.source.base.name},
@@ -145,7 +145,7 @@ def state(project: Project, request: Request) -> Any:
     from pipekit.studio.jobs import known
 
     running = [job.folder.name for job in known(project.state / "jobs") if job.running]
-    return {"decisions": project.edits.revision, "running": running, "digest": project.catalog.digest[:FRESH_DIGITS]}
+    return {"decisions": project.edits.revision, "running": running, "digest": project.catalog.address}
 
 
 def findings(project: Project, request: Request) -> Any:

@@ -12,16 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from pipekit.commands.browse import Catalog, Source, open_catalog, state_folder, thumbnail
+from pipekit.commands.image_map import Features, find_features, map_file, points_of
 from pipekit.commands.working import registry_with
 from pipekit.errors import ImageError, PipekitError
 from pipekit.files import plain_rows
+from pipekit.studio.aside import Aside
 from pipekit.studio.edits import LABEL, LEAVE_OUT, Change, Edits
 from pipekit.studio.thumbs import Thumbs
 
-FRESH_DIGITS = 16
-"""Digits of a dataset's digest in addresses."""
-
 INSPECTION = "inspection"
+MAPS = "maps"
+PROJECTION = "tsne"
+"""The projection of a map unless another one is chosen."""
 
 UNREADABLE = b""
 """The thumbnail of an image that can't be read."""
@@ -61,6 +63,7 @@ class Project:
         self._lock = threading.Lock()
         self._given = catalog
         self.previews: Any = None
+        self.aside = Aside()
         self.read()
 
     @cached_property
@@ -71,10 +74,9 @@ class Project:
         """Read the dataset again, as it is now. The one before stays open for pages that still show it."""
         with self._lock:
             found = self._given or open_catalog(self.source, self.registry)
-            for add in (_with_findings, _with_predictions):
+            for add in (_with_findings, _with_predictions, _with_scores):
                 found = add(found, self)
-            digest = found.digest[:FRESH_DIGITS]
-            self._open = {**dict(list(self._open.items())[-1:]), digest: found}
+            self._open = {**dict(list(self._open.items())[-1:]), found.address: found}
             self.catalog = found
         return found
 
@@ -131,6 +133,13 @@ class Project:
         return made
 
     # --- what stages have found ---
+
+    def features(self, catalog: Catalog) -> Features | None:
+        return find_features(catalog, self.source.base)
+
+    def map_of(self, features: Features, projection: str) -> Path:
+        """The file with the positions of images, which may not be there yet."""
+        return map_file(self.state / MAPS, features, projection, self.registry)
 
     @property
     def inspection(self) -> Path:
@@ -195,3 +204,14 @@ def _with_predictions(catalog: Catalog, project: Project) -> Catalog:
         return catalog
     found = catalog.with_category("predicted", predicted).with_category("mistake", mistakes)
     return found.with_numbers("confidence", confidence)
+
+
+def _with_scores(catalog: Catalog, project: Project) -> Catalog:
+    """How unlike its neighbours each image is, where the map of the images has been made."""
+    features = project.features(catalog)
+    if features is None:
+        return catalog
+    try:
+        return catalog.with_column("outlier_score", points_of(project.map_of(features, PROJECTION), features.rows)[:, 2])
+    except (OSError, ValueError, PipekitError):
+        return catalog

@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from pipekit.errors import UserError
 from pipekit.page import tokens
-from pipekit.studio import dataset, recipes, work
+from pipekit.studio import dataset, mapping, recipes, work
 from pipekit.studio.guard import Guard
 from pipekit.studio.project import Project
 
@@ -30,6 +30,7 @@ TRIES = 30
 PAGES = {
     "browse": "Browse",
     "findings": "Findings",
+    "map": "Map",
     "recipe": "Recipe",
     "train": "Train",
 }
@@ -85,6 +86,7 @@ def application(project: Project) -> Starlette:
         *(Route(f"/static/{name}", static(name)) for name in names if name.rpartition(".")[2] in KINDS),
         *recipes.ROUTES,
         *work.ROUTES,  # before those with a digest in their place
+        *mapping.ROUTES,
         *dataset.ROUTES,
     ]
     app = Starlette(routes=routes, exception_handlers={HTTPException: dataset.not_found})

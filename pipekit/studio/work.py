@@ -16,6 +16,7 @@ from pipekit.errors import UserError
 from pipekit.studio import jobs
 from pipekit.studio.answers import answered, asked, problem, project_of
 from pipekit.studio.edits import CORRECTIONS, QUARANTINE
+from pipekit.studio.mapping import embed_words
 from pipekit.studio.project import Project
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}")
@@ -41,6 +42,8 @@ def words_of(project: Project, given: dict[str, Any]) -> list[str]:
     if kind == "inspect":
         out = str(project.inspection.parent)
         return ["inspect", *project.source.words, *_decided(project, CORRECTIONS), *project.options.words, "--out", out]
+    if kind == "embed":
+        return embed_words(project)
     if kind == "run" and project.source.file is not None:
         return ["run", project.source.file.name, *project.options.words]
     if kind == "train":
@@ -109,7 +112,7 @@ def start(project: Project, request: Request, given: dict[str, Any]) -> Any:
     running = [job for job in jobs.known(project.state / "jobs") if job.running]
     if any(job.facts["words"] == words for job in running):
         raise UserError("this command is running already", "Wait for it, or stop it.")
-    shown = [*words, "--json"] if words[0] in ("train", "run") else words
+    shown = [*words, "--json"] if words[0] in ("train", "run", "embed") else words
     job = jobs.start(project.state / "jobs", words[0], words, project.source.base, shown)
     return job.described()
 

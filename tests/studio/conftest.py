@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from pipekit import images
 from pipekit.commands.browse import find_source
 from pipekit.studio.project import Project
 from tests.studio.asgi import Page
+from tests.studio.chromium import Chromium
 
 HOSTILE = '<img src=x onerror=alert(1)> "quoted" & ‮rtl 𝔘.png'
 
@@ -22,6 +24,13 @@ def paint(folder: Path, count: int = 6) -> None:
         name = ("cat", "dog")[number % 2]
         (folder / name).mkdir(parents=True, exist_ok=True)
         images.write(folder / name / f"{number:02}.png", np.full((20, 30, 3), 10 * number, np.uint8))
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
+    with Chromium(tmp_path_factory.mktemp("chromium")) as found:
+        found.size(1280, 800)
+        yield found
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,13 +58,6 @@ def made_up(count: int) -> Catalog:
     ids = [f"{number:07}.png" for number in range(count)]
     hashes = np.zeros((count, 32), np.uint8)
     return Catalog("d" * 64, ids, hashes, {"label": kinds, "split": splits}, {"height": height}, lambda rows: {})
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
-    with Chromium(tmp_path_factory.mktemp("chromium")) as found:
-        found.size(1280, 800)
-        yield found
 
 
 def test_a_million_rows(browser: Chromium, tmp_path: Path) -> None:

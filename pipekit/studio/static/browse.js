@@ -3,12 +3,13 @@
 import { el, get, bytes, say, failed, openDataset, valueOf, commandBox, commandLine, inText, number, watch, emptyState } from "./common.js";
 import { Grid } from "./grid.js";
 import { Decisions } from "./decisions.js";
+import { polygonOf, within } from "./lasso.js";
 
 const main = document.querySelector("main");
 const BINS = 24;
 const MOST_VALUES = 12;
 
-let dataset, decisions, grid, detail, found = null, foundText = "", sorted = null, sortedBy = "";
+let dataset, decisions, grid, detail, lassoed = null, found = null, foundText = "", sorted = null, sortedBy = "";
 
 // --- the address holds the state: f.NAME=value (several: or), n.NAME=low..high, q=text, sort=NAME, desc=1, px=N, row=N -------
 
@@ -40,8 +41,9 @@ function filters() {
 function sieve() {
   const list = filters();
   const { count } = dataset;
-  const only = found ? new Uint8Array(count) : null;
-  if (found) for (const row of found) only[row] = 1;
+  const only = found || lassoed ? new Uint8Array(count) : null;
+  for (const list of [found, lassoed]) if (list) for (const row of list) only[row]++;
+  const needed = (found ? 1 : 0) + (lassoed ? 1 : 0);
   const decided = state().get("decided");
   const fails = new Uint8Array(count);
   const failing = new Int8Array(count).fill(-1);
@@ -54,7 +56,7 @@ function sieve() {
     }
   });
   const place = new Map(list.map((filter, at) => [filter.column.name, at]));
-  const passing = (row) => (!only || only[row]) && (!decided || (decided === "label" ? decisions.labels : decisions.leftOut).has(row));
+  const passing = (row) => (!only || only[row] === needed) && (!decided || (decided === "label" ? decisions.labels : decisions.leftOut).has(row));
   const plain = !only && !decided;
   const rows = new Uint32Array(count);
   let size = 0;
@@ -102,6 +104,14 @@ async function inOrder(rows) {
   return valued.length === ordered.length ? valued : Uint32Array.from([...valued, ...ordered.filter(missing)]);
 }
 
+// The selection of the map: its polygon is in the address.
+async function readLasso() {
+  const polygon = polygonOf(state());
+  if (!polygon) { lassoed = null; return; }
+  const points = new Float32Array(await bytes(`${dataset.base}/points?by=${encodeURIComponent(state().get("map") || "")}`));
+  lassoed = within(polygon, points.subarray(0, dataset.count), points.subarray(dataset.count));
+}
+
 async function refresh(keep = true) {
   const text = state().get("q") || "";
   if (text !== foundText) {
@@ -124,6 +134,7 @@ function sidebar(counts) {
   const place = main.querySelector(".filters-list");
   const focused = document.activeElement && document.activeElement.dataset.key;
   place.replaceChildren(...[...dataset.columns.values()].map((column) => (column.kind === "category" ? choices(column, counts.get(column.name)) : range(column, counts.get(column.name)))), decidedFilter());
+  if (lassoed) place.prepend(selectionFilter());
   if (focused) place.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
 }
 
@@ -189,6 +200,12 @@ function range(column, counts) {
     refresh().catch(failed);
   }
   return el("fieldset", {}, el("legend", {}, column.name), el("div", { class: "histogram", "aria-hidden": "true" }, ...bars), from, to, text);
+}
+
+function selectionFilter() {
+  const drop = el("button", { type: "button", onclick: () => { lassoed = null; change((params) => { params.delete("lasso"); params.delete("map"); }); refresh().catch(failed); } }, "Show all");
+  const back = el("a", { href: `/map?lasso=${state().get("lasso")}&map=${encodeURIComponent(state().get("map") || "")}` }, "on the map");
+  return el("fieldset", {}, el("legend", {}, "selection"), el("p", {}, `${number(lassoed.length)} images `, back), drop);
 }
 
 function decidedFilter() {
@@ -305,7 +322,7 @@ function toolbar() {
   const size = el("input", { type: "range", min: "56", max: "280", step: "4", "aria-label": "Size of the thumbnails" });
   size.value = state().get("px") || "132";
   size.addEventListener("input", () => { grid.size = Number(size.value); change((params) => params.set("px", size.value)); grid.layout(); grid.reveal(); });
-  const clear = el("button", { type: "button", onclick: () => { change((params) => { for (const name of [...params.keys()]) if (/^(f\.|n\.)|^(q|decided)$/.test(name)) params.delete(name); }); search.value = ""; refresh().catch(failed); } }, "Clear filters");
+  const clear = el("button", { type: "button", onclick: () => { change((params) => { for (const name of [...params.keys()]) if (/^(f\.|n\.)|^(q|decided|lasso|map)$/.test(name)) params.delete(name); }); search.value = ""; lassoed = null; refresh().catch(failed); } }, "Clear filters");
   const keys = el("details", { class: "keys" }, el("summary", {}, "Keys"), el("dl", {}, ...[["arrows, Page, Home, End", "move"], ["Enter", "open"], ["Space, Shift + arrows", "choose several"], ["1 to 9", "set the class"], ["X", "leave out"], ["U, R", "undo, redo"], ["/", "search"], ["Esc", "close"]].map(([key, does]) => el("div", {}, el("dt", {}, el("kbd", {}, key)), el("dd", {}, does)))));
   return el("div", { class: "toolbar" }, search, sort, down, el("label", { class: "size" }, "Size", size), clear, el("span", { class: "count", role: "status" }), keys);
 }
@@ -331,14 +348,15 @@ async function start() {
   });
   grid.size = Number(state().get("px")) || (folded ? 100 : 132);
   await decisions.load();
+  await readLasso().catch(failed);
   const row = state().get("row");
   await refresh(false);
   if (row !== null && Number(row) < dataset.count) { grid.goTo(Number(row)); await detail.show(Number(row)); }
   grid.view.focus({ preventScroll: true });
   document.addEventListener("keydown", keys);
-  addEventListener("popstate", () => refresh().catch(failed));
+  addEventListener("popstate", () => readLasso().then(refresh).catch(failed));
   watch(async (now) => {
-    if (now.digest !== dataset.digest) say("The images have changed: reload the page.", true);
+    if (now.digest !== dataset.digest) say("The images, or what is known of them, have changed: reload the page.", true);
     if (now.decisions !== decisions.revision) await decisions.load();
   });
 }
