@@ -46,6 +46,7 @@ TITLES = {
     "codec": "Codecs",
     "executor": "Executors",
     "command": "Commands",
+    "page": "Pages of the studio",
 }
 
 

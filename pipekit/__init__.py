@@ -52,6 +52,7 @@ _HOME = {
     "ShardResult": "contract",
     "ShardTask": "contract",
     "StageInfo": "contract",
+    "StudioContext": "contract",
     "Table": "contract",
     "Targets": "contract",
     "depends_on": "contract",

@@ -51,6 +51,8 @@ executor           ``execute(run, tasks, params) -> Iterator[ShardResult]``; ``r
                    attribute ``for_one_worker``, an executor, takes its place in a run with one worker
 command            a function whose annotated parameters are arguments and options (as Typer reads them), a Typer app, or a
                    click command; ``pipekit NAME`` calls it. A return value that is an integer is the exit code
+page               ``page(studio: StudioContext, params) -> Section``: a page of ``pipekit studio``, whose form is made from
+                   its parameters. It is called again at each change, in a separate process
 =================  ======================================================================================================
 """
 
@@ -85,7 +87,7 @@ from pipekit.artifacts import (
     Targets,
     reads_files,
 )
-from pipekit.findings import Figure, Finding, Picture, RunInfo, Section, StageInfo, Table
+from pipekit.findings import Figure, Finding, Picture, RunInfo, Section, StageInfo, StudioContext, Table
 from pipekit.params import Call, InputPath, Params, Uses, param
 from pipekit.signatures import Slot as Slot
 from pipekit.signatures import StageContract, read_sample_stage, read_stage
@@ -126,6 +128,7 @@ __all__ = [
     "ShardTask",
     "StageContract",
     "StageInfo",
+    "StudioContext",
     "Table",
     "Targets",
     "Uses",

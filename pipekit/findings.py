@@ -1,12 +1,15 @@
-"""Report sections, findings of dataset checks, and the run and stage that observers receive."""
+"""Report sections, findings of dataset checks, what a page of the studio receives, and the run and stage of observers."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipekit.artifacts import Sample
 
 # --- for observers -------------------------------------------------------------------------------------------------------
 
@@ -95,6 +98,23 @@ class Section:
     tables: tuple[Table, ...] = ()
     pictures: tuple[Picture, ...] = ()
     html: str = ""
+
+
+@dataclass(frozen=True)
+class StudioContext:
+    """What a page of the studio can show: the dataset that is open, and the image that a person has chosen.
+
+    Attributes:
+        sample: the chosen image; its label is the corrected one.
+        ids: of all images, sorted.
+        labels: the class of each, corrections included; None for none.
+        read: the samples of some ids, by id: ``studio.read(["cat/1.jpg"])``.
+    """
+
+    sample: Sample
+    ids: Sequence[str]
+    labels: Sequence[str | None]
+    read: Callable[[Iterable[str]], Mapping[str, Sample]] = field(repr=False)
 
 
 @dataclass(frozen=True)

@@ -131,6 +131,11 @@ def register_commands(register: Register) -> None:
 
 
 @hookspec
+def register_pages(register: Register) -> None:
+    """Pages of the studio: ``page(studio, params) -> Section``, called again at each change of its form."""
+
+
+@hookspec
 def before_stage(run: RunInfo, stage: StageInfo) -> None:
     """Observer: a stage is about to run (not called for a cached one)."""
 

@@ -550,6 +550,7 @@ CONTRACTS = [
     contract.Finding,
     contract.RunInfo,
     contract.StageInfo,
+    contract.StudioContext,
     contract.ShardTask,
     contract.ShardResult,
 ]

@@ -18,7 +18,7 @@ from typing import Any
 
 from pipekit.contract import Figure, Picture, Section
 
-__all__ = ["Top", "load", "render", "tokens"]
+__all__ = ["Top", "body", "load", "render", "tokens"]
 
 _NUMBER = re.compile(r"[-–]?[\d.,]*(?: \([^()]*\))?")
 _QUESTION = re.compile(r"([A-Z][^\n?`|\[\]]{5,120}\?)(?:\s+|\Z)")
@@ -85,6 +85,18 @@ def render(
         sections=[_prepared(anchor, section, anchor in folded) for anchor, section in sections],
         first_pictures=FIRST_PICTURES,
     )
+    return without_paths(html)
+
+
+def body(section: Section) -> str:
+    """The content of one section as HTML, for a page that has its own style: text, tables, figures and all pictures."""
+    from markupsafe import Markup
+
+    from pipekit.page.markdown import to_html
+    from pipekit.page.paths import without_paths
+
+    prepared = {**_prepared("section", section, False), "words": Markup(to_html(section.markdown))}  # the question too
+    html: str = _body_template().render(section=prepared, first_pictures=len(section.pictures))
     return without_paths(html)
 
 
@@ -204,12 +216,23 @@ def _asset(name: str) -> str:
 
 @cache
 def _template() -> Any:
+    return _environment().from_string(_asset("page.html.jinja"))
+
+
+@cache
+def _body_template() -> Any:
+    macros, _, _ = _asset("page.html.jinja").partition("<!doctype html>")
+    return _environment().from_string(macros + "{{ body(section) }}")
+
+
+@cache
+def _environment() -> Any:
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["cell"] = cell_text
     environment.tests["numeric"] = lambda value: _NUMBER.fullmatch(cell_text(value)) is not None
-    return environment.from_string(_asset("page.html.jinja"))
+    return environment
 
 
 def cell_text(value: Any) -> str:

@@ -51,6 +51,7 @@ KINDS: Mapping[str, str] = {
     "codec": "register_codecs",
     "executor": "register_executors",
     "command": "register_commands",
+    "page": "register_pages",
 }
 """The kinds of components, and the hook that registers each."""
 

@@ -25,7 +25,7 @@ MAX_VARIANTS = 24
 SIZES = (16, 1024)
 
 
-def _pool(project: Project) -> ProcessPoolExecutor | ThreadPoolExecutor:
+def pool_of(project: Project) -> ProcessPoolExecutor | ThreadPoolExecutor:
     """A separate process: thumbnails that are made meanwhile would make a preview three times as slow."""
     if project.previews is None:
         project.previews = processes.pool(1) if processes.allowed() else ThreadPoolExecutor(1)
@@ -45,7 +45,7 @@ def preview(project: Project, request: Request, given: dict[str, Any]) -> Respon
     options = project.options
     call = (path, key, sample.targets, given["ops"], size, count, seed, options.plugins, options.disable)
     try:
-        captions, files = _pool(project).submit(variants.variants_of, *call).result()
+        captions, files = pool_of(project).submit(variants.variants_of, *call).result()
     except BrokenProcessPool as error:
         project.previews = None
         raise UserError("the process that makes previews ended", "Memory may be short. Try a smaller size.") from error

@@ -6,10 +6,12 @@ import contextlib
 import html
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
+from types import MappingProxyType
 from typing import Any
+from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -19,7 +21,7 @@ from starlette.routing import Route
 
 from pipekit.errors import UserError
 from pipekit.page import tokens
-from pipekit.studio import dataset, mapping, recipes, work
+from pipekit.studio import dataset, mapping, pages, recipes, work
 from pipekit.studio.guard import Guard
 from pipekit.studio.project import Project
 
@@ -42,7 +44,7 @@ _SHELL = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title} · pipekit studio</title><link rel="icon" href="data:,"><link rel="stylesheet" href="/static/studio.css">
 <script type="module" src="/static/{page}.js"></script></head>
-<body data-page="{page}"><a class="skip" href="#main">To the content</a>
+<body data-page="{page}" data-name="{name}"><a class="skip" href="#main">To the content</a>
 <div class="bar"><span class="brand">pipekit</span><ul class="menu">{menu}</ul><span class="state" role="status"></span></div>
 <main id="main" tabindex="-1"><p class="empty loading">Loading …</p></main>
 <noscript>The studio needs JavaScript, which this server sends itself; it loads nothing from elsewhere.</noscript></body></html>
@@ -53,11 +55,21 @@ def address(name: str) -> str:
     return "/" if name == "browse" else f"/{name}"
 
 
-def page(name: str) -> Callable[[Request], Response]:
-    """The page of a name: a menu and an empty content, which its script fills."""
-    items = [(address(one), " aria-current=page" if one == name else "", shown) for one, shown in PAGES.items()]
-    menu = "".join(f'<li><a href="{where}"{current}>{html.escape(shown)}</a></li>' for where, current, shown in items)
-    text = _SHELL.format(title=html.escape(PAGES[name]), page=name, menu=menu)
+def page(name: str, of_plugins: Mapping[str, str] = MappingProxyType({}), plugin: str = "") -> Callable[[Request], Response]:
+    """The page of a name: a menu and an empty content, which its script fills.
+
+    Args:
+        of_plugins: name of a plugin's page -> what the menu calls it.
+        plugin: the name of the plugin's page that this one is, if ``name`` is ``plugin``.
+    """
+    found = [(address(one), one == name, shown) for one, shown in PAGES.items()]
+    found += [(f"/x/{quote(one)}", one == plugin, shown) for one, shown in of_plugins.items()]
+    menu = "".join(
+        f'<li><a href="{html.escape(where)}"{" aria-current=page" if current else ""}>{html.escape(shown)}</a></li>'
+        for where, current, shown in found
+    )
+    title = html.escape(of_plugins[plugin] if plugin else PAGES[name])
+    text = _SHELL.format(title=title, page=name, name=html.escape(plugin), menu=menu)
 
     def answer(request: Request) -> Response:
         return Response(text, media_type="text/html", headers={"cache-control": "no-store"})
@@ -81,8 +93,11 @@ def static(name: str) -> Callable[[Request], Response]:
 def application(project: Project) -> Starlette:
     """All addresses, without the guard."""
     names = sorted(one.name for one in files("pipekit.studio").joinpath("static").iterdir() if one.name[:1] != ".")
+    of_plugins = pages.menu(project)
     routes = [
-        *(Route(address(name), page(name)) for name in PAGES),
+        *(Route(address(name), page(name, of_plugins)) for name in PAGES),
+        *(Route(f"/x/{name}", page("plugin", of_plugins, name)) for name in of_plugins),
+        *pages.ROUTES,
         *(Route(f"/static/{name}", static(name)) for name in names if name.rpartition(".")[2] in KINDS),
         *recipes.ROUTES,
         *work.ROUTES,  # before those with a digest in their place

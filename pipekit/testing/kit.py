@@ -33,6 +33,7 @@ __all__ = [
     "check_model",
     "check_op",
     "check_optimizer",
+    "check_page",
     "check_projection",
     "check_recipe",
     "check_report_section",
@@ -250,6 +251,12 @@ def check_command(command: Any, *, registry: Registry | None = None) -> None:
     """A command: its own name; ``--help`` shows its help; an unknown option is refused."""
     __tracebackhide__ = True
     check_component("command", command, None, registry)
+
+
+def check_page(page: Any, *, registry: Registry | None = None, **params: Any) -> None:
+    """A page of the studio: ``page(studio, params)`` returns a well-formed Section or None."""
+    __tracebackhide__ = True
+    check_component("page", page, params, registry)
 
 
 def check_executor(executor: Any, *, registry: Registry | None = None, **params: Any) -> None:

@@ -84,6 +84,7 @@ def test_the_built_in_plugin_is_whole() -> None:
         "loss",
         "metric",
         "optimizer",
+        "page",
         "schedule",
     }  # others have theirs
     assert {component.kind for component in REGISTRY} == set(KINDS) - of_plugins_alone

@@ -36,6 +36,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "codec": ("an image format to decode", "Raw pixels behind eight bytes"),
     "executor": ("an executor", "A thread pool"),
     "command": ("a command", "Count the files of a folder by their suffix"),
+    "page": ("a page of the studio", "The edges of an image"),
 }
 """Kind -> what it is, and the summary of the template's component."""
 
@@ -73,6 +74,7 @@ USAGE: Mapping[str, str] = {
     "codec": "Installed, it is used for its files wherever images are read: `pipekit inspect` of a folder with `.rgb8` files.",
     "executor": 'Name it in the pipeline file, `executor = "{component}"`, or with `pipekit run --executor {component}`.',
     "command": "```bash\npipekit {component} images --at-least 2\n```",
+    "page": "`pipekit studio images` has it in its menu, as soon as the plugin is installed.",
 }
 
 

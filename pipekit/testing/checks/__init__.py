@@ -7,8 +7,8 @@ that built-ins and plugins meet the same requirements.
 What is tried, by file: of every component its texts, parameters and imports (``general``); ops, recipes, detectors and codecs
 on images (``pictures``); importers and exporters on folders (``formats``); stages and dataset checks in a pipeline
 (``stages``), and killed in the middle (``killing``); report sections and executors (``running``); model templates
-(``models``); embedders (``embedders``); projections (``projections``). A plugin as a whole is loaded and its observers are
-called (``plugin``).
+(``models``); embedders (``embedders``); projections (``projections``); pages of the studio (``pages``). A plugin as a whole is
+loaded and its observers are called (``plugin``).
 """
 
 from pipekit.testing.checks import (
@@ -18,6 +18,7 @@ from pipekit.testing.checks import (
     general,
     killing,
     models,
+    pages,
     pictures,
     projections,
     running,
@@ -43,6 +44,7 @@ __all__ = [
     "make_tiny_evaluation",
     "models",
     "own_promises",
+    "pages",
     "pictures",
     "projections",
     "required_parameters",

@@ -2,7 +2,7 @@ import numpy as np
 from pipekit_speckle import SpeckleParams, speckle
 
 from pipekit import rng_for
-from pipekit.testing import check_op
+from pipekit.testing import check_op, check_page
 
 GREY = np.full((64, 64, 3), 100, np.uint8)
 
@@ -10,6 +10,11 @@ GREY = np.full((64, 64, 3), 100, np.uint8)
 def test_it_keeps_the_promises_of_an_op():
     check_op("speckle")
     check_op("speckle", amount=1)
+
+
+def test_it_keeps_the_promises_of_a_page():
+    check_page("speckle")
+    check_page("speckle", strongest=1, pictures=2)
 
 
 def test_nothing_happens_at_amount_0():
