@@ -374,6 +374,8 @@ SLOW: tuple[str, ...] = (
     "store/test_wholeness.py::test_damage_is_noticed_when_it_matters_named_and_healed",
     "studio/test_browse_in_browser.py",
     "studio/test_command.py",
+    "studio/test_serve.py",
+    "studio/test_serve_command.py",
     "studio/test_edits.py::test_what_is_left_out",
     "studio/test_map_in_browser.py",
     "studio/test_mapping.py::test_further_images",

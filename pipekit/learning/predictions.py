@@ -6,7 +6,7 @@ import glob
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -151,36 +151,66 @@ def answers(
             these* stays that of the image, since its limit was set without mirror images.
         decision: the rule that decides on the class; None: the most probable one.
     """
-    import numpy as np
-
-    predictor, num_classes = predictor.scoring(), len(predictor.classes)
-    task = task_named(predictor.info.get("task")) or CLASSES
-    if mirrored:
-        require("'mirrored'", task, [CLASSES, MULTILABEL])
-        predictor = replace(predictor, probabilities=_with_mirror(predictor.probabilities, num_classes))
+    predictor = answering(predictor, mirrored)
     for item, row in predictor.stream(paths, _image_of, workers=workers, batch_size=batch_size):
         path = str(item)
         frame = (item.video, item.number, item.time_s) if isinstance(item, Frame) else None
         if isinstance(row, ImageError):
             yield Prediction(path, error=row.message, frame=frame)
-            continue
-        rounded = np.round(row.astype(np.float64), DECIMALS)
-        order = np.argsort(-rounded[:num_classes], kind="stable")
-        pairs = tuple((predictor.classes[i], float(rounded[i])) for i in order.tolist())
-        score = float(rounded[num_classes]) if len(rounded) > num_classes else None
-        decided = "" if decision is None else predictor.classes[int(decision.decide(rounded[None, :num_classes])[0])]
-        if task != CLASSES:
-            decided = _decided(predictor, pairs, task)
-        yield Prediction(path, pairs, frame=frame, unknown_score=score, decided=decided)
+        else:
+            yield prediction_of(predictor, row, path, decision, frame)
+
+
+def answering(predictor: Predictor, mirrored: bool = False) -> Predictor:
+    """The predictor whose rows :func:`prediction_of` takes: with the score for *none of these*, if the model has one.
+
+    Raises:
+        UserError: ``mirrored``, and the model predicts a number.
+    """
+    predictor = predictor.scoring()
+    if mirrored:
+        require("'mirrored'", task_named(predictor.info.get("task")) or CLASSES, [CLASSES, MULTILABEL])
+        predictor = replace(predictor, probabilities=_with_mirror(predictor.probabilities, len(predictor.classes)))
+    return predictor
+
+
+def prediction_of(
+    predictor: Predictor,
+    row: NDArray[np.float32],
+    image: str,
+    decision: Decision | None = None,
+    frame: tuple[str, int, float] | None = None,
+) -> Prediction:
+    """What a row of the model's output means.
+
+    Args:
+        row: ``(num_classes,)``, and in one more column the score for *none of these*, if the model has one.
+        image: what the prediction calls the image.
+    """
+    import numpy as np
+
+    task, num_classes = task_named(predictor.info.get("task")) or CLASSES, len(predictor.classes)
+    rounded = np.round(row.astype(np.float64), DECIMALS)
+    order = np.argsort(-rounded[:num_classes], kind="stable")
+    pairs = tuple((predictor.classes[i], float(rounded[i])) for i in order.tolist())
+    score = float(rounded[num_classes]) if len(rounded) > num_classes else None
+    decided = "" if decision is None else predictor.classes[int(decision.decide(rounded[None, :num_classes])[0])]
+    if task != CLASSES:
+        decided = _decided(predictor, pairs, task)
+    return Prediction(image, pairs, frame=frame, unknown_score=score, decided=decided)
 
 
 def _decided(predictor: Predictor, pairs: Sequence[tuple[str, float]], task: str) -> str:
     """Several labels, or a number, as text."""
     if task == NUMBER:
         return f"{pairs[0][1]:.6g}"
-    thresholds = predictor.info.get("thresholds", {})
-    labels = sorted(name for name, p in pairs if p >= thresholds.get(name, 0.5))
-    return "|".join(labels) or "[]"
+    return "|".join(labels_of(predictor.info, pairs)) or "[]"
+
+
+def labels_of(info: Mapping[str, Any], pairs: Iterable[tuple[str, float]]) -> list[str]:
+    """The labels whose probability reaches their threshold, sorted."""
+    thresholds = info.get("thresholds", {})
+    return sorted(name for name, p in pairs if p >= thresholds.get(name, 0.5))
 
 
 def _image_of(item: str | Frame | Given) -> str | NDArray[np.uint8]:

@@ -20,8 +20,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from pipekit.errors import UserError
-from pipekit.page import tokens
 from pipekit.studio import dataset, mapping, pages, recipes, work
+from pipekit.studio.assets import KINDS, static
 from pipekit.studio.guard import Guard
 from pipekit.studio.project import Project
 
@@ -37,8 +37,6 @@ PAGES = {
     "train": "Train",
 }
 """Name -> what the menu calls it. Addresses name pages by this table alone."""
-
-KINDS = {"css": "text/css", "js": "text/javascript"}
 
 _SHELL = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -73,19 +71,6 @@ def page(name: str, of_plugins: Mapping[str, str] = MappingProxyType({}), plugin
 
     def answer(request: Request) -> Response:
         return Response(text, media_type="text/html", headers={"cache-control": "no-store"})
-
-    return answer
-
-
-def static(name: str) -> Callable[[Request], Response]:
-    """A file of the package's own."""
-    text = files("pipekit.studio").joinpath("static", name).read_text("utf-8")
-    kind = KINDS[name.rpartition(".")[2]]
-    if name == "studio.css":
-        text = tokens() + text
-
-    def answer(request: Request) -> Response:
-        return Response(text, media_type=kind, headers={"cache-control": "no-cache"})
 
     return answer
 
