@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from pipekit.errors import ImageError, UserError
 from pipekit.files import PlainTable, expanded, image_suffixes
+from pipekit.files.urls import is_url, located, shown
 from pipekit.learning.predictor import Predictor
 from pipekit.passed_over import VIDEO
 from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, require, task_named
@@ -99,14 +100,14 @@ def find_images(sources: Iterable[str], listed: Iterable[str] = ()) -> Iterator[
     """
     named = list(sources)
     for source in named:
-        if source == "-" or expanded(source).exists():
+        if source == "-" or is_url(source) or expanded(source).exists():
             continue
         if not glob.has_magic(source):
             raise UserError(f"no such file or folder: {source}", 'Give images, folders, a pattern in quotes ("**/*.jpg") or -.')
         if next(glob.iglob(str(expanded(source)), recursive=True), None) is None:  # noqa: PTH207
             hint = "In a pattern, [ begins a set of letters; write [[] for the letter itself." if "[" in source else ""
             raise UserError(f"no file fits the pattern {source}", hint)
-    return _found(named, listed)
+    return _found([str(located(source)) if is_url(source) else source for source in named], listed)
 
 
 def with_frames(paths: Iterable[str], every: int = 1, rate_hz: float = 0.0) -> Iterator[str | Frame]:
@@ -248,7 +249,7 @@ def write_csv(
         numbers = [f"{by_class[name]:.{DECIMALS}f}" if name in by_class else "" for name in (prediction.predicted, *classes)]
         place = _frame_values(prediction) if frames else ()
         judged = _unknown_values(prediction) if scored else ()
-        writer.writerow([prediction.image, *place, prediction.predicted, *numbers, *judged, prediction.error])
+        writer.writerow([shown(prediction.image), *place, prediction.predicted, *numbers, *judged, prediction.error])
         yield prediction
 
 
@@ -266,7 +267,7 @@ def _frame_values(prediction: Prediction) -> tuple[str, ...]:
     if prediction.frame is None:
         return "", "", ""
     clip, number, time_s = prediction.frame
-    return clip, str(number), f"{time_s:.3f}"
+    return shown(clip), str(number), f"{time_s:.3f}"
 
 
 def to_plain(prediction: Prediction, top_k: int) -> dict[str, Any]:
@@ -274,10 +275,10 @@ def to_plain(prediction: Prediction, top_k: int) -> dict[str, Any]:
 
     A model that can tell adds ``unknown``, whether the image is none of the classes, and ``unknown_score``.
     """
-    image: dict[str, Any] = {"image": prediction.image}
+    image: dict[str, Any] = {"image": shown(prediction.image)}
     if prediction.frame is not None:
         clip, number, time_s = prediction.frame
-        image |= {"clip": clip, "frame": number, "time_s": round(time_s, 3)}
+        image |= {"clip": shown(clip), "frame": number, "time_s": round(time_s, 3)}
     if prediction.error:
         return {**image, "error": prediction.error}
     top = [{"class": name, "probability": share} for name, share in prediction.probabilities[:top_k]]
