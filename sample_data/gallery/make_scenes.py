@@ -49,7 +49,7 @@ def main(folder: Path) -> None:
 
 
 def _places(chance: np.random.Generator) -> list[tuple[int, tuple[int, int, int, int]]]:
-    """One to three objects of a scene, each in a quarter of its own: class and box."""
+    """One to three objects of a scene, each in another quarter: class and box."""
     chosen: list[tuple[int, tuple[int, int, int, int]]] = []
     for quarter in chance.permutation(4)[: chance.integers(1, 4)]:
         kind = int(chance.integers(len(CUTS)))

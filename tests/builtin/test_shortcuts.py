@@ -154,7 +154,7 @@ def test_inspect_names_the_shortcut_of_photographs(tmp_path: Path, monkeypatch: 
 
 
 def test_a_finding_about_the_whole_dataset_is_not_counted_as_no_image() -> None:
-    shortcut, copies = (Finding(check, "warning", names, "") for check, names in (("shortcuts", []), ("leakage", ["1", "2"])))
+    shortcut, copies = Finding("shortcuts", "warning", ""), Finding("leakage", "warning", "", ("1", "2"))
     found = {"num_images": 40, "summary": summary([shortcut, copies])}
     assert _sentence(found) == "40 images: shortcuts 1 finding, leakage 2"
 

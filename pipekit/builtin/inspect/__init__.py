@@ -315,7 +315,7 @@ def summary(findings: Sequence[Finding]) -> list[dict[str, Any]]:
 
 
 def _extent(line: Mapping[str, Any]) -> str:
-    """How many images a check found; findings about the whole dataset, such as a shortcut, name none and are counted themselves."""
+    """How many images a check found. Findings about the whole dataset, such as a shortcut, name none: they are counted."""
     if line["images"]:
         return f"{line['images']:,}"
     return "1 finding" if line["findings"] == 1 else f"{line['findings']:,} findings"
