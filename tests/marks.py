@@ -68,6 +68,10 @@ TENSORFLOW: tuple[str, ...] = (
     "commands/test_train.py::test_a_run_that_was_stopped_after_its_split_leaves_a_place_for_the_next",
 )
 SLOW: tuple[str, ...] = (
+    "test_gallery.py::test_boxes",
+    "test_gallery.py::test_masks",
+    "test_gallery.py::test_the_eight_copies",
+    "test_gallery.py::test_the_shortcut",
     "builtin/test_abstention.py::test_the_section_says",
     "builtin/test_albu.py::test_a_rotation_agrees_with_ours",
     "builtin/test_albu.py::test_every_transform_draws_from_our_generator_alone",
