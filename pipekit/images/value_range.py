@@ -109,7 +109,7 @@ def why_unopened(data: bytes) -> str:
 
 
 def unread_channels(data: bytes) -> tuple[int, int]:
-    """(channels of a TIFF, those that are read): all but those that are neither a colour nor transparency. (0, 0) if it is none."""
+    """(channels of a TIFF, those of them that are read: colours and transparency); (0, 0) for any other file."""
     tags = tiff_tags(data)
     if _PHOTOMETRIC not in tags:
         return 0, 0

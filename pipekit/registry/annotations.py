@@ -23,8 +23,8 @@ from pipekit.registry.registry import Registry
 SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".txt", ".xml")
 
 OPAQUE = (".mat", ".xlsx", ".xls", ".ods", ".npy", ".pkl", ".pickle")
-"""Suffixes of files that no importer reads beside images, and that are not searched for names. They may say the classes where no
-folder does."""
+"""Suffixes of files that no importer reads beside images, and that are not searched for names. Where no folder says a class,
+they may."""
 
 OUR_FILES = OUTPUT_FILES | {"split.csv", "left_out.csv", "predictions.csv", "counts.csv", "inspect.json"}
 

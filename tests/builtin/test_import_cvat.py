@@ -133,7 +133,9 @@ def test_an_image_of_another_size_than_stated_is_listed(tmp_path: Path, size: st
 def test_a_subset_before_the_name_is_not_taken_for_a_part_of_its_path(tmp_path: Path) -> None:
     picture(tmp_path / "images/a.png")
     picture(tmp_path / "images/b.png")
-    cvat_file(tmp_path / "annotations.xml", image("a.png", more='subset="Train"'), image("C:/photos/b.png", more='subset="Train"'))
+    cvat_file(
+        tmp_path / "annotations.xml", image("a.png", more='subset="Train"'), image("C:/photos/b.png", more='subset="Train"')
+    )
     assert [row.id for row in cvat.read(tmp_path, FileParams()) if isinstance(row, Adjusted)] == ["images/b.png"]
 
 

@@ -17,6 +17,8 @@ from pipekit.contract import Adjusted, Failure
 from pipekit.engine.adhoc import AdhocPipeline
 from pipekit.errors import ReadingsError, UserError
 from pipekit.registry.format_choice import parse_format
+from pipekit.registry.registry import load_registry
+from pipekit.registry.sniffing import find_importer
 from tests.builtin.annotated import picture
 
 
@@ -107,6 +109,8 @@ def test_a_later_row_with_several_ones_is_listed(tmp_path: Path) -> None:
 def test_several_columns_that_are_1(tmp_path: Path) -> None:
     error = refused(table(tmp_path, "image,rust,crack,dent", "1,0,0", "1,1,0", "0,0,1"))
     assert "a column of 0 and 1 for each class (rust, crack, dent), and some images have several or none" in error.message
+    assert formats(error)[0] == "csv:task=multilabel"
+    assert find_importer(load_registry(), tmp_path / "labels.csv").importer == "csv"
 
 
 # --- the values ----------------------------------------------------------------------------------------------------------

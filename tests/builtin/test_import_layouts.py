@@ -160,7 +160,9 @@ def test_a_split_that_lies_in_a_folder_of_its_own_name_is_no_class(tmp_path: Pat
 
 
 def test_words_of_which_each_split_has_its_own_are_no_classes(tmp_path: Path) -> None:
-    root = tree(tmp_path, *(f"{split}_images/{name}_{at}.jpg" for at in range(3) for split, name in (("train", "a"), ("test", "b"))))
+    root = tree(
+        tmp_path, *(f"{split}_images/{name}_{at}.jpg" for at in range(3) for split, name in (("train", "a"), ("test", "b")))
+    )
     assert find_importer(REGISTRY, root).importer == "folders"
     tree(root, *(f"test_images/a_{at}.jpg" for at in range(3)))
     assert find_importer(REGISTRY, root).importer == "names"
