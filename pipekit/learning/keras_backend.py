@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -46,7 +47,7 @@ def load_keras() -> ModuleType:
         if "keras" not in sys.modules or "tensorflow" not in sys.modules:
             require_keras()
             os.environ["KERAS_BACKEND"] = "tensorflow"
-            with without_chatter():
+            with without_chatter(), without_socket():
                 import tensorflow
 
                 # Listing devices for the first time prints more, on machines with a CUDA build and no GPU.
@@ -54,6 +55,25 @@ def load_keras() -> ModuleType:
                 tensorflow.get_logger().setLevel("ERROR")  # "triggered tf.function retracing": by design, at a last batch
         import keras
     return sys.modules[keras.__name__]
+
+
+@contextmanager
+def without_socket() -> Iterator[None]:
+    """Import without a socket: TensorFlow imports urllib3, which binds one to find out whether the machine has IPv6.
+
+    Nothing was ever sent through it. Later connections ask the system for addresses of both kinds, as Python does.
+    """
+    name, possible = "urllib3.util.connection", socket.has_ipv6
+    if name in sys.modules:
+        yield
+        return
+    socket.has_ipv6 = False
+    try:
+        yield
+    finally:
+        socket.has_ipv6 = possible
+        if asked := sys.modules.get(name):
+            asked.HAS_IPV6 = possible  # type: ignore[attr-defined]
 
 
 @contextmanager
