@@ -85,8 +85,8 @@ def test_the_published_file_has_no_optimizer(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("to", "template", "precision"),
     [
-        ("savedmodel", "row_lstm", "mixed_bfloat16"),
-        ("tflite", "pretrained", "mixed_float16"),
+        ("savedmodel", "simple_cnn", "mixed_bfloat16"),
+        ("tflite", "mlp", "mixed_float16"),
         ("tflite-int8", "simple_cnn", "mixed_bfloat16"),
         ("onnx", "mlp", "mixed_float16"),
     ],
