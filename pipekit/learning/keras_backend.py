@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import re
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -48,7 +49,11 @@ def load_keras() -> ModuleType:
         if "keras" not in sys.modules or "tensorflow" not in sys.modules:
             require_keras()
             os.environ["KERAS_BACKEND"] = "tensorflow"
+<<<<<<< HEAD
             with without_chatter(), without_collections():
+=======
+            with without_chatter(), without_socket():
+>>>>>>> sight20
                 import tensorflow
 
                 # Listing devices for the first time prints more, on machines with a CUDA build and no GPU.
@@ -60,6 +65,7 @@ def load_keras() -> ModuleType:
 
 
 @contextmanager
+<<<<<<< HEAD
 def without_collections() -> Iterator[None]:
     """Pause Python's garbage collector while a million objects are made that stay; it would take a sixth of the import.
 
@@ -75,6 +81,24 @@ def without_collections() -> Iterator[None]:
             gc.unfreeze()
         if enabled:
             gc.enable()
+=======
+def without_socket() -> Iterator[None]:
+    """Import without a socket: TensorFlow imports urllib3, which binds one to find out whether the machine has IPv6.
+
+    Nothing was ever sent through it. Later connections ask the system for addresses of both kinds, as Python does.
+    """
+    name, possible = "urllib3.util.connection", socket.has_ipv6
+    if name in sys.modules:
+        yield
+        return
+    socket.has_ipv6 = False
+    try:
+        yield
+    finally:
+        socket.has_ipv6 = possible
+        if asked := sys.modules.get(name):
+            asked.HAS_IPV6 = possible  # type: ignore[attr-defined]
+>>>>>>> sight20
 
 
 @contextmanager
