@@ -29,7 +29,7 @@ TUNED = {
         _LOWEST_RATE; learning/unknown FEWEST""",
     "test_tuned_limits_of_verdicts.py": """
         builtin/augment_check/outputs HALF SMALL UNSURE; builtin/evaluate/intervals Z_AVERAGES FEWEST FEWEST_AUC;
-        builtin/explain/maps ROUNDING; builtin/explain/pages FULL; builtin/exporters/models FLOAT_TOLERANCE;
+        builtin/explain/maps ROUNDING; builtin/explain/pages FULL;
         builtin/exporters/of_task NEARLY; builtin/models/logistic_regression CANDIDATES ENOUGH FOLDS; builtin/report/abstention
         FEWEST; builtin/report/next_steps WIDE; builtin/report/summary FEW; builtin/train/ahead LONG_S; keypoints/hog _EPS
         _HYSTERESIS; learning/advice FEW_A_CLASS TUNABLE_A_CLASS FEWEST_VAL MANY_ERRORS; learning/linear_solvers CANDIDATES
@@ -48,6 +48,7 @@ TUNED = {
         images/near_duplicates MAX_DISTANCE_BITS MAX_DIFFERENCE; images/polygons FINER STRAIGHT_PX; images/statistics
         _LINEAR_PX2 _BLUR_PX2 BORDER_SPREAD; images/symmetric_copies _DARKEST _BRIGHTEST; learning/out_of_fold FOLDS PENALTIES;
         learning/projection FEWEST""",
+    "builtin/test_evaluate_numbers.py": "builtin/evaluate/numbers MOSTLY",
     "builtin/test_explain.py": "builtin/explain/pages SUSPICIOUS; builtin/explain/saliency_location GRID SPREAD",
     "builtin/test_evaluate_metrics.py": "builtin/evaluate/slices MOST_VALUES",
     "builtin/test_export_models.py": "builtin/exporters/models FLOAT_TOLERANCE",

@@ -49,11 +49,7 @@ def load_keras() -> ModuleType:
         if "keras" not in sys.modules or "tensorflow" not in sys.modules:
             require_keras()
             os.environ["KERAS_BACKEND"] = "tensorflow"
-<<<<<<< HEAD
-            with without_chatter(), without_collections():
-=======
-            with without_chatter(), without_socket():
->>>>>>> sight20
+            with without_chatter(), without_socket(), without_collections():
                 import tensorflow
 
                 # Listing devices for the first time prints more, on machines with a CUDA build and no GPU.
@@ -65,7 +61,6 @@ def load_keras() -> ModuleType:
 
 
 @contextmanager
-<<<<<<< HEAD
 def without_collections() -> Iterator[None]:
     """Pause Python's garbage collector while a million objects are made that stay; it would take a sixth of the import.
 
@@ -81,7 +76,9 @@ def without_collections() -> Iterator[None]:
             gc.unfreeze()
         if enabled:
             gc.enable()
-=======
+
+
+@contextmanager
 def without_socket() -> Iterator[None]:
     """Import without a socket: TensorFlow imports urllib3, which binds one to find out whether the machine has IPv6.
 
@@ -98,7 +95,6 @@ def without_socket() -> Iterator[None]:
         socket.has_ipv6 = possible
         if asked := sys.modules.get(name):
             asked.HAS_IPV6 = possible  # type: ignore[attr-defined]
->>>>>>> sight20
 
 
 @contextmanager

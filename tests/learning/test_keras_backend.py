@@ -1,13 +1,15 @@
-<<<<<<< HEAD
-"""What the import of Keras leaves behind."""
+"""What the import of Keras and TensorFlow leaves behind."""
 
 from __future__ import annotations
 
 import gc
+import importlib
+import socket
+import sys
 
 import pytest
 
-from pipekit.learning.keras_backend import without_collections
+from pipekit.learning.keras_backend import without_collections, without_socket
 
 
 def made() -> list[list[int]]:
@@ -45,18 +47,6 @@ def test_what_was_made_can_still_be_collected_unless_a_program_froze_its_own(mon
         with without_collections():
             pass
         assert calls == called
-=======
-"""The import of TensorFlow."""
-
-from __future__ import annotations
-
-import importlib
-import socket
-import sys
-
-import pytest
-
-from pipekit.learning.keras_backend import without_socket
 
 
 def test_the_import_opens_no_socket_and_leaves_connections_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,4 +75,3 @@ def test_the_import_opens_no_socket_and_leaves_connections_as_they_are(monkeypat
     with without_socket():
         assert socket.has_ipv6
     assert not again.HAS_IPV6
->>>>>>> sight20
