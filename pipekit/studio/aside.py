@@ -36,6 +36,13 @@ class Aside:
                         del self._tasks[old]
         return found
 
+    def has(self, key: str) -> bool:
+        return key in self._tasks
+
+    def done(self, key: str) -> bool:
+        """Whether :meth:`result` has the task's value, or its error."""
+        return self._tasks[key].done()
+
     def result(self, key: str) -> Any:
         """The value of a task that is done.
 

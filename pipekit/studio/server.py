@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from pipekit.errors import UserError
-from pipekit.studio import dataset, mapping, pages, recipes, work
+from pipekit.studio import dataset, labelling, mapping, pages, recipes, work
 from pipekit.studio.assets import KINDS, static
 from pipekit.studio.guard import Guard
 from pipekit.studio.project import Project
@@ -33,6 +33,7 @@ PAGES = {
     "browse": "Browse",
     "findings": "Findings",
     "map": "Map",
+    "label": "Label",
     "recipe": "Recipe",
     "train": "Train",
 }
@@ -87,6 +88,7 @@ def application(project: Project) -> Starlette:
         *recipes.ROUTES,
         *work.ROUTES,  # before those with a digest in their place
         *mapping.ROUTES,
+        *labelling.ROUTES,
         *dataset.ROUTES,
     ]
     app = Starlette(routes=routes, exception_handlers={HTTPException: dataset.not_found})

@@ -27,15 +27,16 @@ def test_decisions_in_any_order_are_the_same_bytes(tmp_path: Path) -> None:
     made = []
     for seed in (1, 2):
         folder = tmp_path / str(seed)
-        numbers = list(range(12))
+        numbers = list(range(50))
         random.Random(seed).shuffle(numbers)
         edits = Edits(folder, folder / "state")
         for number in numbers:
             edits.apply([relabel(number, "dog")])
-            edits.apply([Change(LEAVE_OUT, f"a/{number}.png", f"{number:064x}", "cat", "", "dark", "dark")])
+            if number < 6:
+                edits.apply([Change(LEAVE_OUT, f"a/{number}.png", f"{number:064x}", "cat", "", "dark", "dark")])
         made.append((edits.corrections.read_bytes(), edits.quarantine.read_bytes()))
     assert made[0] == made[1]
-    assert made[0][0].count(b"\n") == 13
+    assert made[0][0].count(b"\n") == 51
 
 
 def test_undo_and_redo_after_a_restart(edits: Edits, tmp_path: Path) -> None:

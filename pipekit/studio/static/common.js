@@ -129,3 +129,5 @@ export function watch(callback) {
 }
 
 export const emptyState = (title, text, ...actions) => el("div", { class: "empty" }, el("h2", {}, title), el("p", {}, text), ...actions);
+
+document.querySelector(".menu [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" }); // where the menu is wider than the window

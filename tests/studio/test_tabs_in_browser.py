@@ -1,0 +1,95 @@
+"""Pages with hostile names, and eight tabs of one studio."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipekit import images
+from pipekit.commands.browse import find_source
+from pipekit.studio.project import Project
+from pipekit.studio.server import address
+from tests.studio.chromium import Chromium
+from tests.studio.conftest import HOSTILE
+from tests.studio.running import held_to, opened, running
+from tests.studio.test_mapping import write_features
+
+LABEL = '<b>bold</b> "quoted" <img src=x onerror=alert(1)>'
+INJECTED = "document.querySelectorAll('main b, main [onerror], main img[src=x]').length"
+
+
+@pytest.fixture
+def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Sixteen images whose names and class are HTML, with a finding and a map."""
+    (tmp_path / ".pipekit").mkdir()
+    (tmp_path / "photos").mkdir()
+    lines = ["image,label"]
+    for number in range(16):
+        name = f"{number:02} {HOSTILE}"
+        images.write(tmp_path / "photos" / name, np.full((9, 9, 3), 10 * number, np.uint8))
+        quoted, label = (text.replace('"', '""') for text in (name, LABEL if number % 2 else "plain"))
+        lines.append(f'"{quoted}","{label if number < 12 else ""}"')
+    (tmp_path / "photos" / "list.csv").write_text("\n".join(lines) + "\n", "utf-8")
+    monkeypatch.chdir(tmp_path)
+    project = Project(find_source("photos/list.csv", "csv"))
+    ids = list(project.catalog.ids)
+    finding = {"check": "dark", "severity": "warning", "message": f"dark: {LABEL}", "samples": ids[:3]}
+    project.inspection.parent.mkdir(parents=True)
+    project.inspection.write_text(json.dumps({"findings": [finding], "remove": [], "summary": []}), "utf-8")
+    folder = write_features(tmp_path / "runs" / "embed", [], [], np.eye(16))
+    hashes = [one.tobytes().hex() for one in project.catalog.hashes]
+    lines = ["id,label,split,sha256,problem", *(f"{at},,,{one}," for at, one in enumerate(hashes))]
+    (folder / "images.csv").write_text("\n".join(lines) + "\n", "utf-8")
+    found = project.features(project.catalog)
+    assert found is not None
+    map_file = project.map_of(found, "tsne")
+    map_file.parent.mkdir()
+    np.save(map_file, np.linspace(0, 1, 48, dtype=np.float32).reshape(16, 3))
+    yield project
+    project.thumbs.close()
+
+
+def test_names_are_names_on_each_page_that_shows_some(browser: Chromium, hostile: Project) -> None:
+    with running(hostile) as server:
+        opened(browser, server)
+        filled = {
+            "browse": "document.querySelectorAll('.tile img[src]').length >= 16",
+            "findings": "document.querySelectorAll('.shot img[src]').length === 3",
+            "map": "document.querySelectorAll('.legend li').length === 3",
+            "label": "document.querySelector('.label-now h2')?.textContent",
+        }
+        for name, shown in filled.items():
+            browser.open(f"http://127.0.0.1:{server.port}{address(name)}")
+            browser.until(shown, name)
+            assert browser.do(INJECTED) == 0, name
+        assert browser.do("document.title") != "bad"
+        held_to(browser)
+
+
+def test_eight_tabs_are_all_usable(browser: Chromium, hostile: Project) -> None:
+    with running(hostile) as server:
+        opened(browser, server)
+        own, browser._session = browser._session, ""
+        tabs = []
+        for _ in range(8):
+            target = browser.call("Target.createTarget", url=f"http://127.0.0.1:{server.port}/")["targetId"]
+            tabs.append((target, browser.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]))
+        for _, session in tabs:
+            browser._session = session
+            browser.until("document.querySelectorAll('.tile img[src]').length >= 16")
+        row = browser.do("Number(document.querySelector('.tile').dataset.row)")
+        browser.do("document.querySelector('.grid').focus()")
+        browser.press("1")
+        for target, session in tabs[-2:]:
+            browser.call("Target.activateTarget", targetId=target)  # a page that is hidden asks for nothing
+            browser._session = session
+            browser.until(f"document.querySelector('.tile[data-row=\"{row}\"].relabelled')", "another tab sees the decision")
+        browser._session = ""
+        for target, _ in tabs:
+            browser.call("Target.closeTarget", targetId=target)
+        browser._session = own
+        held_to(browser)
