@@ -376,6 +376,8 @@ SLOW: tuple[str, ...] = (
     "studio/test_command.py",
     "studio/test_serve.py",
     "studio/test_serve_command.py",
+    "studio/test_try_in_browser.py",
+    "studio/test_trying.py",
     "studio/test_edits.py::test_what_is_left_out",
     "test_columnar.py::test_columns_come_back_from_their_bytes",
     "test_columnar.py::test_joined_blocks_are_the_block_of_all_rows",

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from pipekit.errors import UserError
-from pipekit.studio import dataset, recipes, work
+from pipekit.studio import dataset, recipes, trying, work
 from pipekit.studio.assets import KINDS, static
 from pipekit.studio.guard import Guard
 from pipekit.studio.project import Project
@@ -32,6 +32,7 @@ PAGES = {
     "findings": "Findings",
     "recipe": "Recipe",
     "train": "Train",
+    "try": "Try",
 }
 """Name -> what the menu calls it. Addresses name pages by this table alone."""
 
@@ -69,11 +70,12 @@ def application(project: Project) -> Starlette:
         *(Route(address(name), page(name)) for name in PAGES),
         *(Route(f"/static/{name}", static(name)) for name in names if name.rpartition(".")[2] in KINDS),
         *recipes.ROUTES,
+        *trying.ROUTES,
         *work.ROUTES,  # before those with a digest in their place
         *dataset.ROUTES,
     ]
     app = Starlette(routes=routes, exception_handlers={HTTPException: dataset.not_found})
-    app.state.project = project
+    app.state.project, app.state.trying = project, trying.Trying()
     return app
 
 
