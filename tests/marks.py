@@ -380,6 +380,8 @@ SLOW: tuple[str, ...] = (
     "studio/test_command.py",
     "studio/test_serve.py",
     "studio/test_serve_command.py",
+    "studio/test_try_in_browser.py",
+    "studio/test_trying.py",
     "studio/test_edits.py::test_what_is_left_out",
     "studio/test_kills.py",
     "studio/test_labelling.py",

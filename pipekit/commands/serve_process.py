@@ -135,11 +135,17 @@ def opened(wanted: Wanted) -> Served:
     return served
 
 
+def frames_of() -> tuple[IO[bytes], IO[bytes]]:
+    """The input and the output of this process, for frames alone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches the whole group: the server ends this process
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints must not mix with the frames
+    return sys.stdin.buffer, out
+
+
 def main() -> None:
     """Serve frames until the input ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches the whole group: the server ends this process
-    source, out = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints must not mix with the frames
+    source, out = frames_of()
     lock = threading.Lock()
 
     def reply(head: Mapping[str, Any]) -> None:

@@ -30,7 +30,7 @@ SCHEMAS: Mapping[str, Json] = {
                 "items": {"type": "string"},
                 "description": "Several labels: those above their threshold",
             },
-            "value": {"type": "number", "description": "Of a model that predicts a number"},
+            "value": {"type": "number", "description": "If the model predicts a number"},
             "unit": {"type": "string"},
             "low": {"type": "number", "description": "With high: 90 % of new numbers lie between them"},
             "high": {"type": "number"},
@@ -62,7 +62,7 @@ SCHEMAS: Mapping[str, Json] = {
         "properties": {
             "error": {"type": "string"},
             "hint": {"type": "string"},
-            "problems": {"type": "array", "items": {"type": "object"}, "description": "Of an unusable image each"},
+            "problems": {"type": "array", "items": {"type": "object"}, "description": "One for each image that can't be used"},
         },
     },
 }

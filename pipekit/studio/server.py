@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from pipekit.errors import UserError
-from pipekit.studio import dataset, labelling, mapping, pages, recipes, work
+from pipekit.studio import dataset, labelling, mapping, pages, recipes, trying, work
 from pipekit.studio.assets import KINDS, static
 from pipekit.studio.guard import Guard
 from pipekit.studio.project import Project
@@ -36,6 +36,7 @@ PAGES = {
     "label": "Label",
     "recipe": "Recipe",
     "train": "Train",
+    "try": "Try",
 }
 """Name -> what the menu calls it. Addresses name pages by this table alone."""
 
@@ -86,13 +87,14 @@ def application(project: Project) -> Starlette:
         *pages.ROUTES,
         *(Route(f"/static/{name}", static(name)) for name in names if name.rpartition(".")[2] in KINDS),
         *recipes.ROUTES,
+        *trying.ROUTES,
         *work.ROUTES,  # before those with a digest in their place
         *mapping.ROUTES,
         *labelling.ROUTES,
         *dataset.ROUTES,
     ]
     app = Starlette(routes=routes, exception_handlers={HTTPException: dataset.not_found})
-    app.state.project = project
+    app.state.project, app.state.trying = project, trying.Trying()
     return app
 
 

@@ -279,11 +279,6 @@ def test_a_port_that_is_taken(server: ModelServer) -> None:
         listening("127.0.0.1", server.port)
 
 
-def test_a_model_that_can_not_be_opened(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no trained model in"):
-        serve(Wanted(str(tmp_path)), port=0)
-
-
 # --- many requests, and a process that dies ----------------------------------------------------------------------------------
 
 
