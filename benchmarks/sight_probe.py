@@ -42,7 +42,7 @@ def features_of(files: list[Path], side: int) -> NDArray[np.float64]:
 
 
 def accuracy(x: NDArray[np.float64], numbers: Numbers, parts: tuple[Numbers, Numbers, Numbers], seed: int) -> float:
-    """Of the test images, with the scale, the choice of C and the solver of the template."""
+    """Figures of the test images, with the scale, the choice of C and the solver of the template."""
     train, val, test = parts
     middle, spread = logistic_regression.scale_of(x[train])
     x, weights = (x - middle) / spread, np.ones(len(train))

@@ -9,29 +9,11 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from math import floor
 
+from pipekit.contract import SplitUnit
 
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """A set of images that must stay together.
-
-    Attributes:
-        key: its name; with the seed, it alone determines the order in which equal units are assigned.
-        classes: the number of its images of each class, or with each label.
-        place: the split that it is already in; "" if it is free.
-        images: the number of its images, if they may have several labels or none.
-    """
-
-    key: str
-    classes: tuple[tuple[str, int], ...]
-    place: str = ""
-    images: int | None = None
-
-    @property
-    def size(self) -> int:
-        return self.images if self.images is not None else sum(count for _, count in self.classes)
+Unit = SplitUnit
 
 
 def position(seed: int, key: str) -> float:

@@ -15,8 +15,10 @@ from pipekit.builtin.split.groups import Items
 from pipekit.builtin.split.iterative import iterative
 from pipekit.builtin.split.split_file import Remembered, SplitFile
 from pipekit.columnar import Few, distinct
+from pipekit.contract import Call
 from pipekit.errors import UserError
 from pipekit.images.near_duplicates import Indices
+from pipekit.learning.assigning import assigned, name_of
 from pipekit.tasks import MULTILABEL, NUMBER
 
 SPLITS = ("train", "val", "test")
@@ -31,13 +33,14 @@ Codes: TypeAlias = NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Request:
-    """The requested split. ``fractions`` are positive and in the order of ``SPLITS``."""
+    """The requested split. ``fractions`` are positive and in the order of ``SPLITS``; a ``splitter`` replaces ``mode``."""
 
     fractions: Mapping[str, float]
     mode: str
     seed: int
     folds: int = 0
     fold: int = 1
+    splitter: Call | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,18 +184,21 @@ def _base_places(
     settled = _class_counts(items, places)
     sizes = dict(zip(PLACES, np.bincount(places, minlength=len(PLACES)).tolist(), strict=True))
     units = [Unit("", settled.get(name, ()), name, _size(items, sizes[name])) for name in pool if sizes[name]]
-    units += [_unit(items, group) for group in free]
+    units += [_unit(items, group, named=request.splitter is not None) for group in free]
     deal = _rule(items, request)
     found = deal(units, pool, request.seed)[len(units) - len(free) :]
     for group, place in zip(free, found, strict=True):
         places[group] = PLACES.index(place)
-    if request.mode == "stratified" and free:
+    if request.mode == "stratified" and request.splitter is None and free:
         totals = Counter({name: int(count) for name, count in zip(PLACES, np.bincount(places, minlength=4), strict=True)})
         warnings += _far_from_ideal(units, pool, Counter({name: totals[name] for name in pool}))
     return places
 
 
 def _rule(items: Items, request: Request) -> Callable[[Sequence[Unit], Mapping[str, float], int], list[str]]:
+    if request.splitter is not None:
+        call = request.splitter
+        return lambda units, fractions, seed: assigned(call.load(), units, fractions, call.params, seed, name_of(call))
     if request.mode == "hash":
         return by_hash
     return iterative if items.task == MULTILABEL else stratified
@@ -203,12 +209,20 @@ def _size(items: Items, number: int) -> int | None:
     return number if items.task == MULTILABEL else None
 
 
-def _unit(items: Items, group: Sequence[int], place: str = "") -> Unit:
+def _unit(items: Items, group: Sequence[int], place: str = "", named: bool = False) -> Unit:
+    """Args: named: with the group and the ids of the images, for a plugin's splitter."""
+    of_plugin = (_group_of(items, group), tuple(items.ids[number] for number in group)) if named else ()
     if len(group) == 1:
         classes = tuple((name, 1) for name in items.classes(group[0]))
-        return Unit("" if place else items.key(group[0]), classes, place, _size(items, 1))
+        return Unit("" if place else items.key(group[0]), classes, place, _size(items, 1), *of_plugin)
     counts = Counter(name for number in group for name in items.classes(number))
-    return Unit(min(map(items.key, group)), tuple(sorted(counts.items())), place, _size(items, len(group)))
+    return Unit(min(map(items.key, group)), tuple(sorted(counts.items())), place, _size(items, len(group)), *of_plugin)
+
+
+def _group_of(items: Items, group: Sequence[int]) -> str:
+    """The value of the column or pattern of a group; of images that are copies, the first one's."""
+    names = (items.groups.names[items.groups.codes[number]] for number in group)
+    return next((name.partition(":")[2] for name in names if name), "")
 
 
 def _class_counts(items: Items, places: Codes) -> dict[str, tuple[tuple[str, int], ...]]:
@@ -242,7 +256,7 @@ def _folds(items: Items, groups: Sequence[Sequence[int]], remembered: Codes, req
                 units.append(_unit(items, [number], str(found[number])))
                 members.append([number])
         elif loose:
-            units.append(_unit(items, loose))
+            units.append(_unit(items, loose, named=request.splitter is not None))
             members.append(loose)
     if len(units) < request.folds:
         raise UserError(
