@@ -247,40 +247,54 @@ class Joined:
     """Collects blocks of the same columns, one below the other."""
 
     def __init__(self) -> None:
+        self._waiting: list[Mapping[str, Column]] = []
         self._columns: dict[str, _Joined] = {}
 
     def add(self, block: Mapping[str, Column]) -> None:
-        for name, column in block.items():
-            self._columns.setdefault(name, _Joined(column)).add(column)
+        self._waiting.append(block)
+        if len(self._waiting) == AT_ONCE:
+            self._join()
+
+    def _join(self) -> None:
+        for name, column in self._waiting[0].items() if self._waiting else ():
+            self._columns.setdefault(name, _Joined(column)).add([block[name] for block in self._waiting])
+        self._waiting.clear()
 
     def columns(self) -> dict[str, Column]:
+        self._join()
         return {name: column.whole() for name, column in self._columns.items()}
 
 
+AT_ONCE = 256
+"""Number of blocks that are joined at once, which takes half the time of one at a time."""
+
+
 class _Joined:
-    """Collects a column, in buffers that grow where they are."""
+    """A column of blocks, in buffers that grow where they are."""
 
     def __init__(self, first: Column) -> None:
-        self._first, self._numbers, self._data, self._more = first, bytearray(), bytearray(), dict[str, int]()
-        self._names: dict[tuple[str, ...], NDArray[np.int32] | None] = {}
+        self._first, self._numbers, self._data = first, bytearray(), bytearray()
+        self._texts: dict[str, int] = {}
+        self._maps: dict[tuple[str, ...], NDArray[np.int32] | None] = {}
 
-    def add(self, column: Any) -> None:
-        if isinstance(column, Texts):
-            self._numbers += column.sizes.tobytes()
-            self._data += column.data
-        elif isinstance(column, Few):
-            self._numbers += self._codes(column).tobytes()
-        else:
-            self._numbers += column.tobytes()
-
-    def _codes(self, column: Few) -> NDArray[np.int32]:
-        """The codes of a column among all texts so far."""
+    def add(self, some: Sequence[Any]) -> None:
         import numpy as np
 
-        if column.names not in self._names:
-            codes = [self._more.setdefault(name, len(self._more)) for name in column.names]
-            self._names[column.names] = None if codes == [*range(len(codes))] else np.array([*codes, -1], np.int32)
-        translated = self._names[column.names]
+        if isinstance(self._first, Texts):
+            self._data += b"".join(one.data for one in some)
+            arrays = [one.sizes for one in some]
+        else:
+            arrays = [self._codes(one) for one in some] if isinstance(self._first, Few) else list(some)
+        self._numbers += np.concatenate(arrays).data
+
+    def _codes(self, column: Few) -> NDArray[np.int32]:
+        """The codes of a block among all texts so far."""
+        import numpy as np
+
+        if column.names not in self._maps:
+            codes = [self._texts.setdefault(name, len(self._texts)) for name in column.names]
+            self._maps[column.names] = None if codes == [*range(len(codes))] else np.array([*codes, -1], np.int32)
+        translated = self._maps[column.names]
         return column.codes if translated is None else translated[column.codes]
 
     def whole(self) -> Column:
@@ -289,7 +303,7 @@ class _Joined:
         if isinstance(self._first, Texts):
             return Texts(np.frombuffer(self._numbers, np.uint32), self._data)
         if isinstance(self._first, Few):
-            return Few(np.frombuffer(self._numbers, np.int32), tuple(self._more))
+            return Few(np.frombuffer(self._numbers, np.int32), tuple(self._texts))
         return np.frombuffer(self._numbers, self._first.dtype).reshape(-1, *self._first.shape[1:])
 
 
