@@ -50,6 +50,7 @@ TENSORFLOW: tuple[str, ...] = (
     "commands/test_models.py::test_the_summary_is_that_of_the_command",
     "commands/test_train.py::test_the_verb_makes_what_the_command_makes",
     "contract/test_components.py::test_it_keeps_its_promises[stage-augment]",
+    "contract/test_components.py::test_it_keeps_its_promises[exporter-tfrecord]",
     "contract/test_components.py::test_it_keeps_its_promises[stage-export.tfrecord]",
     "contract/test_models.py",
     "engine/test_upgrade.py::test_its_models_load",

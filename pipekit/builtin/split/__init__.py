@@ -235,10 +235,9 @@ FILE = "split file"
 
 def _remember(ctx: Context, path: Path, memory: SplitFile, found: Assignment, notes: bytes | None) -> None:
     """Write the split file, if it changes; and note its lines."""
-    written = memory.write(path, found.to_remember.values())
-    if written is not memory:
+    changed, new = memory.write(path, found.to_remember)
+    if changed:
         ctx.event("note", message=f"the split is kept in {_shown(path)}, so that adding images moves none")
-    new = written.notes()
     if new is not None and new != notes:
         ctx.remember(FILE, new)
 
