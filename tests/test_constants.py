@@ -72,7 +72,7 @@ NOT_TUNED = {
         builtin/train/range_test FROM TO; images/bands ANY WIDTH LENGTH OFFSETS COUNTS ROWS_PER_STRIP TILE_WIDTH TILE_LENGTH
         TILE_OFFSETS TILE_COUNTS PLANAR SUB_IFDS BITS COMPRESSION SAMPLES; images/draw COLOURS; images/jpeg _JPEG_EIGHTHS;
         images/masks IGNORE; images/tiff_tags ORIENTATION XMP EXIF GPS INTEROPERABILITY SUB_IFDS POSITION SERIAL;
-        images/value_range _BITS _SAMPLES _FORMAT; images/video DEFAULT_RATE_HZ; learning/backbones INPUT_HW;
+        images/value_range _BITS _EXTRA _FORMAT _PHOTOMETRIC _SAMPLES; images/video DEFAULT_RATE_HZ; learning/backbones INPUT_HW;
         learning/checkpoint MAGIC_NUMBER PROTOCOL_VERSION; learning/decisions DEFAULT_COST; learning/efficientnet_lite MEAN
         DEVIATION STAGES STEM_FILTERS DIMENSIONS EPSILON MOMENTUM; learning/keras_file LONG_AGO; learning/model_summary BYTES;
         learning/onnx_file IR_VERSION OPSET UINT8 FLOAT; learning/predictor FORMAT; learning/significance Z_95 LEVEL""",
@@ -92,7 +92,7 @@ NOT_TUNED = {
         THUMBNAIL_PX; builtin/similar ON_A_ROW; builtin/train/classes FIRST SHOWN; builtin/train/curves COLUMNS;
         learning/decisions DECIMALS; learning/label_errors MOST; learning/predictions DECIMALS""",
     "how much is computed, read or kept: time, memory, and the precision that they buy": """
-        builtin/albu _KEPT; builtin/augment LOOKED_AT; builtin/augment_check/measure RESAMPLES; builtin/compare/of_task
+        builtin/albu _KEPT; builtin/augment LOOKED_AT; builtin/importers/lookup CACHE_KB; builtin/split/split_file CHUNK; builtin/augment_check/measure RESAMPLES; builtin/compare/of_task
         RESAMPLES; builtin/detectors/common _STRIP_PX; builtin/evaluate/calibration MOST_DRAWS; builtin/evaluate/describe
         MEASURED_PX; builtin/evaluate/of_task MOST_RESAMPLES; builtin/evaluate/ordinal RESAMPLES;
         builtin/evaluate/reconstruction MOST_TRAINING; builtin/executors MAX_DEATHS MAX_STARTS START_AGAIN_S MANY
