@@ -29,13 +29,13 @@ TUNED = {
         _LOWEST_RATE; learning/unknown FEWEST""",
     "test_tuned_limits_of_verdicts.py": """
         builtin/augment_check/outputs HALF SMALL UNSURE; builtin/evaluate/intervals Z_AVERAGES FEWEST FEWEST_AUC;
-        builtin/explain/maps ROUNDING; builtin/explain/pages FULL; builtin/exporters/models FLOAT_TOLERANCE;
-        builtin/exporters/of_task NEARLY; builtin/models/logistic_regression CANDIDATES ENOUGH FOLDS; builtin/report/abstention
-        FEWEST; builtin/report/next_steps WIDE; builtin/report/summary FEW; builtin/train/ahead LONG_S; keypoints/hog _EPS
-        _HYSTERESIS; learning/advice FEW_A_CLASS TUNABLE_A_CLASS FEWEST_VAL MANY_ERRORS; learning/linear_solvers CANDIDATES
-        ENOUGH FOLDS; learning/multilabel_metrics FEWEST; learning/near_copies FEWEST_TRIED SHARE_TRIED LEAST_FOUND;
-        learning/significance ADDED FEWEST_RESAMPLES; learning/temperature COLDEST HOTTEST; learning/templates TENSORFLOW_S
-        MULTIPLY_ADDS_A_SECOND; learning/thresholds FEWEST; learning/unknown NEIGHBOURS""",
+        builtin/explain/maps ROUNDING; builtin/explain/pages FULL; builtin/exporters/of_task NEARLY;
+        builtin/models/logistic_regression CANDIDATES ENOUGH FOLDS; builtin/report/abstention FEWEST; builtin/report/next_steps
+        WIDE; builtin/report/summary FEW; builtin/train/ahead LONG_S; keypoints/hog _EPS _HYSTERESIS; learning/advice
+        FEW_A_CLASS TUNABLE_A_CLASS FEWEST_VAL MANY_ERRORS; learning/linear_solvers CANDIDATES ENOUGH FOLDS;
+        learning/multilabel_metrics FEWEST; learning/near_copies FEWEST_TRIED SHARE_TRIED LEAST_FOUND; learning/significance
+        ADDED FEWEST_RESAMPLES; learning/temperature COLDEST HOTTEST; learning/templates TENSORFLOW_S MULTIPLY_ADDS_A_SECOND;
+        learning/thresholds FEWEST; learning/unknown NEIGHBOURS""",
     "test_tuned_limits_of_checks.py": """
         builtin/features/stability BORDER_PX; builtin/importers/beside MAX_VALUES MAX_DIFFERENCE MAX_DIFFERENCE_OF_FEW;
         builtin/importers/boxes LEAST_PX; builtin/importers/coco SAME_PX ROUNDING; builtin/importers/image_list LEAST_WORDS;
