@@ -29,13 +29,13 @@ TUNED = {
         _LOWEST_RATE; learning/unknown FEWEST""",
     "test_tuned_limits_of_verdicts.py": """
         builtin/augment_check/outputs HALF SMALL UNSURE; builtin/evaluate/intervals Z_AVERAGES FEWEST FEWEST_AUC;
-        builtin/explain/maps ROUNDING; builtin/explain/pages FULL;
-        builtin/exporters/of_task NEARLY; builtin/models/logistic_regression CANDIDATES ENOUGH FOLDS; builtin/report/abstention
-        FEWEST; builtin/report/next_steps WIDE; builtin/report/summary FEW; builtin/train/ahead LONG_S; keypoints/hog _EPS
-        _HYSTERESIS; learning/advice FEW_A_CLASS TUNABLE_A_CLASS FEWEST_VAL MANY_ERRORS; learning/linear_solvers CANDIDATES
-        ENOUGH FOLDS; learning/multilabel_metrics FEWEST; learning/near_copies FEWEST_TRIED SHARE_TRIED LEAST_FOUND;
-        learning/significance ADDED FEWEST_RESAMPLES; learning/temperature COLDEST HOTTEST; learning/templates TENSORFLOW_S
-        MULTIPLY_ADDS_A_SECOND; learning/thresholds FEWEST; learning/unknown NEIGHBOURS""",
+        builtin/explain/maps ROUNDING; builtin/explain/pages FULL; builtin/exporters/of_task NEARLY;
+        builtin/models/logistic_regression CANDIDATES ENOUGH FOLDS; builtin/report/abstention FEWEST; builtin/report/next_steps
+        WIDE; builtin/report/summary FEW; builtin/train/ahead LONG_S; keypoints/hog _EPS _HYSTERESIS; learning/advice
+        FEW_A_CLASS TUNABLE_A_CLASS FEWEST_VAL MANY_ERRORS; learning/linear_solvers CANDIDATES ENOUGH FOLDS;
+        learning/multilabel_metrics FEWEST; learning/near_copies FEWEST_TRIED SHARE_TRIED LEAST_FOUND; learning/significance
+        ADDED FEWEST_RESAMPLES; learning/temperature COLDEST HOTTEST; learning/templates TENSORFLOW_S MULTIPLY_ADDS_A_SECOND;
+        learning/thresholds FEWEST; learning/unknown NEIGHBOURS""",
     "test_tuned_limits_of_checks.py": """
         builtin/features/stability BORDER_PX; builtin/importers/beside MAX_VALUES MAX_DIFFERENCE MAX_DIFFERENCE_OF_FEW;
         builtin/importers/boxes LEAST_PX; builtin/importers/coco SAME_PX ROUNDING; builtin/importers/image_list LEAST_WORDS;
@@ -72,7 +72,8 @@ NOT_TUNED = {
         builtin/train/range_test FROM TO; images/bands ANY WIDTH LENGTH OFFSETS COUNTS ROWS_PER_STRIP TILE_WIDTH TILE_LENGTH
         TILE_OFFSETS TILE_COUNTS PLANAR SUB_IFDS BITS COMPRESSION SAMPLES; images/draw COLOURS; images/jpeg _JPEG_EIGHTHS;
         images/masks IGNORE; images/tiff_tags ORIENTATION XMP EXIF GPS INTEROPERABILITY SUB_IFDS POSITION SERIAL;
-        images/value_range _BITS _EXTRA _FORMAT _PHOTOMETRIC _SAMPLES; images/video DEFAULT_RATE_HZ; learning/backbones INPUT_HW;
+        images/value_range _BITS _EXTRA _FORMAT
+        _PHOTOMETRIC _SAMPLES; images/video DEFAULT_RATE_HZ; learning/backbones INPUT_HW;
         learning/checkpoint MAGIC_NUMBER PROTOCOL_VERSION; learning/decisions DEFAULT_COST; learning/efficientnet_lite MEAN
         DEVIATION STAGES STEM_FILTERS DIMENSIONS EPSILON MOMENTUM; learning/keras_file LONG_AGO; learning/model_summary BYTES;
         learning/onnx_file IR_VERSION OPSET UINT8 FLOAT; learning/predictor FORMAT; learning/significance Z_95 LEVEL""",
@@ -92,7 +93,8 @@ NOT_TUNED = {
         THUMBNAIL_PX; builtin/similar ON_A_ROW; builtin/train/classes FIRST SHOWN; builtin/train/curves COLUMNS;
         learning/decisions DECIMALS; learning/label_errors MOST; learning/predictions DECIMALS""",
     "how much is computed, read or kept: time, memory, and the precision that they buy": """
-        builtin/albu _KEPT; builtin/augment LOOKED_AT; builtin/importers/lookup CACHE_KB; builtin/split/split_file CHUNK; builtin/augment_check/measure RESAMPLES; builtin/compare/of_task
+        builtin/albu _KEPT; builtin/augment LOOKED_AT; builtin/importers/lookup CACHE_KB; builtin/split/split_file CHUNK;
+        builtin/augment_check/measure RESAMPLES; builtin/compare/of_task
         RESAMPLES; builtin/detectors/common _STRIP_PX; builtin/evaluate/calibration MOST_DRAWS; builtin/evaluate/describe
         MEASURED_PX; builtin/evaluate/of_task MOST_RESAMPLES; builtin/evaluate/ordinal RESAMPLES;
         builtin/evaluate/reconstruction MOST_TRAINING; builtin/executors MAX_DEATHS MAX_STARTS START_AGAIN_S MANY
