@@ -89,7 +89,7 @@ def classes_in(path: Path) -> list[str] | Rejected:
     if len(labels) == 1:
         return Rejected(f"all file names are {labels[0]!r} and a number; one class is not enough")
     if len(folders) > 1 and _one_in_each([path / folder for folder in folders]):
-        return Rejected(f"each of the folders {first_of(folders)} has a separate word in the names of its files")
+        return Rejected(f"each of the folders {first_of(folders)} has its own word in the names of its files")
     if len(labels) > len(names) / 2:
         return Rejected(f"{len(labels)} different words in the names of {len(names)} files are too many to be classes")
     return labels
