@@ -1,6 +1,6 @@
 """Accuracy of ``logistic_regression`` from 1,400 photographs, on features at several input sizes.
 
-Rerun: python benchmarks/sight_probe.py PHOTOS --sides 224,288
+Rerun: python benchmarks/sight_probe.py PHOTOS --sides 224,288,320
 
 PHOTOS has a folder for each of two classes. In the order of their names, the first half of each class is the part on which
 input sizes were compared (``--part tuning``: 350 of each class to train on, 150 for the test). The test images of
@@ -42,7 +42,7 @@ def features_of(files: list[Path], side: int) -> NDArray[np.float64]:
 
 
 def accuracy(x: NDArray[np.float64], numbers: Numbers, parts: tuple[Numbers, Numbers, Numbers], seed: int) -> float:
-    """Figures of the test images, with the scale, the choice of C and the solver of the template."""
+    """Accuracy on the test images, with the scale, the choice of C and the solver of the template."""
     train, val, test = parts
     middle, spread = logistic_regression.scale_of(x[train])
     x, weights = (x - middle) / spread, np.ones(len(train))
@@ -74,7 +74,7 @@ def draw(numbers: Numbers, is_tuning: NDArray[np.bool_], part: str, seed: int) -
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path)
-    parser.add_argument("--sides", default="224,288")
+    parser.add_argument("--sides", default="224,288,320")
     parser.add_argument("--part", choices=("tuning", "untouched"), default="untouched")
     parser.add_argument("--draws", type=int, default=10)
     chosen = parser.parse_args()
