@@ -36,7 +36,15 @@ async function predict(file) {
   } catch (error) { place.replaceChildren(el("p", { class: "problem" }, error.message)); say(error.message, true); }
 }
 
+function askForToken() {
+  const input = el("input", { type: "text", autocomplete: "off", spellcheck: "false", "aria-label": "Token" });
+  const form = el("form", {}, el("p", {}, "This server needs the token that it was started with."), el("div", { class: "inline" }, input, el("button", { class: "primary" }, "Open")));
+  form.addEventListener("submit", (event) => { event.preventDefault(); token = input.value.trim(); open(); });
+  document.querySelector("#drop").replaceChildren(form);
+}
+
 async function open() {
+  if (needsToken && !token) { askForToken(); return; }
   try {
     const model = await ask("/model");
     document.querySelector("#name").textContent = model.name;
@@ -44,13 +52,9 @@ async function open() {
     document.querySelector("#drop").replaceChildren(dropBox(predict));
     say("");
   } catch (error) {
-    if (!needsToken) throw error;
-    const input = el("input", { type: "text", autocomplete: "off", spellcheck: "false", "aria-label": "Token" });
-    const form = el("form", {}, el("p", {}, "This server asks for its token, which it printed when it started."), el("div", { class: "inline" }, input, el("button", { class: "primary" }, "Open")));
-    form.addEventListener("submit", (event) => { event.preventDefault(); token = input.value.trim(); open(); });
-    document.querySelector("#drop").replaceChildren(form);
-    if (token) say(error.message, true);
+    if (needsToken) askForToken();
+    say(error.message, true);
   }
 }
 
-open().catch((error) => say(error.message, true));
+open();
