@@ -153,6 +153,7 @@ def what_more_brings(values: NDArray[Any], classes: NDArray[np.int64], rng: Any,
         ``accuracy`` and ``gain``: ``(low, high)``, shares; or ``why`` they can't be stated.
     """
     import numpy as np
+    from threadpoolctl import threadpool_limits
 
     from pipekit.learning.out_of_fold import fold_of_groups
 
@@ -162,13 +163,14 @@ def what_more_brings(values: NDArray[Any], classes: NDArray[np.int64], rng: Any,
     _, groups = np.unique(values, axis=0, return_inverse=True)  # copies of one file are never on both sides
     fold = fold_of_groups(classes, groups.ravel(), rng, FOLDS)
     right = np.zeros((len(SHARES), REPEATS, len(classes)))
-    for one in range(FOLDS):
-        inside, outside = np.flatnonzero(fold != one), np.flatnonzero(fold == one)
-        for repeat in range(REPEATS):
-            mixed = rng.permutation(inside)
-            for place, share in enumerate(SHARES):
-                some = mixed[: max(2, round(share * len(mixed)))]
-                right[place, repeat, outside] = _right(values, classes, some, outside)
+    with threadpool_limits(1):  # threads cost more than they bring on small tables
+        for one in range(FOLDS):
+            inside, outside = np.flatnonzero(fold != one), np.flatnonzero(fold == one)
+            for repeat in range(REPEATS):
+                mixed = rng.permutation(inside)
+                for place, share in enumerate(SHARES):
+                    some = mixed[: max(2, round(share * len(mixed)))]
+                    right[place, repeat, outside] = _right(values, classes, some, outside)
     sizes = np.array([max(2.0, share * 0.8 * len(classes)) for share in SHARES])
     basis = np.stack([np.ones(len(sizes)), 1 / np.sqrt(sizes)], axis=1)
     slope = np.linalg.pinv(basis)[1]

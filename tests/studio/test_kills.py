@@ -53,9 +53,11 @@ def to_be_killed() -> Iterator[Any]:
         server.project.thumbs.close()
 
 
-def test_a_kill_after_each_relabel_loses_none(work: Path) -> None:
+def test_a_kill_after_each_relabel_loses_none(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted: dict[str, str] = {}
-    ids = list(Project(find_source("photos")).catalog.ids)
+    first = Project(find_source("photos"))
+    ids = list(first.catalog.ids)
+    monkeypatch.setattr("pipekit.studio.project.registry_with", lambda *_: first.registry)  # loaded once
     for number in range(KILLS):
         with to_be_killed() as ask:
             row = number % len(ids)

@@ -195,7 +195,7 @@ function costs() {
   } }, "Compute the features");
   costs.place = place;
   const disk = size >= 1e8 ? `${(size / 1e9).toFixed(1)} GB` : `${Math.max(1, Math.round(size / 1e6))} MB`;
-  return [el("p", { class: "soft" }, `About ${time} on this machine, and ${disk} on the disk. Each image is computed once, for every later command too.`), el("div", { class: "row" }, start), place, commandBox(about.words)];
+  return [el("p", { class: "soft" }, `About ${time} on this machine, and ${disk} on the disk. Each image is computed once, for every later command too.`), el("div", { class: "row centred" }, start), place, commandBox(about.words)];
 }
 
 const follow = (place, job) => place.replaceChildren(new JobView(job, (view) => { if (!view.view.classList.contains("failed")) location.reload(); }).view);
