@@ -125,10 +125,37 @@ def test_records_and_errors_name_the_url(photos: Objects, tmp_path: Path, capsys
     assert "no such file or folder: memory://bucket/none" in capsys.readouterr().err
 
 
+def test_predictions_and_names_of_runs_are_those_of_the_url(photos: Objects) -> None:
+    from pipekit.commands.browse import find_source
+    from pipekit.commands.train import run_name
+    from pipekit.learning.predictions import Prediction, find_images, to_plain
+
+    found = list(find_images([URL, f"{URL}/dog/1.png"]))
+    assert [to_plain(Prediction(path, error="?"), 1)["image"] for path in (found[0], found[-1])] == [
+        f"{URL}/cat/0.png",
+        f"{URL}/dog/1.png",
+    ]
+    assert (len(found), run_name(URL)) == (7, "photos")
+    assert find_source(URL).images == URL
+    with pytest.raises(UserError, match="no trained model in memory://bucket/photos"):
+        pipekit.load(URL)
+
+
 def test_a_copy_can_not_be_written_to(photos: Objects) -> None:
     copy = urls.located(f"{URL}/cat/0.png")
     assert copy.read_bytes() == picture(0)
     assert copy.stat().st_mode & 0o222 == 0
+    assert urls.cache_root().stat().st_mode & 0o077 == 0
+
+
+def test_a_deleted_cache_is_fetched_again(photos: Objects) -> None:
+    import shutil
+
+    urls.located(URL)
+    shutil.rmtree(urls.cache_root())
+    assert photos.count() == 6
+    assert (urls.located(URL) / "cat" / "0.png").read_bytes() == picture(0)
+    assert photos.count() == 6
 
 
 def test_an_interrupted_fetch_goes_on_where_it_ended(photos: Objects, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pipekit.columnar import Column, Columns, Few, Texts, makes_columns
 from pipekit.commands.working import new_pipeline
 from pipekit.errors import ImageError, UserError
-from pipekit.files.urls import located
+from pipekit.files.urls import is_copy, located, shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -123,6 +123,8 @@ _OWN = ("corrections", "exclude", "verify", "max_failed")
 
 
 def _below(path: Path, base: Path) -> str:
+    if is_copy(path):  # commands take the URL, so that they see what changes there
+        return shown(path)
     return path.relative_to(base).as_posix() or "." if path.is_relative_to(base) else str(path)
 
 
@@ -239,7 +241,7 @@ def open_catalog(source: Source, registry: Registry | None = None, *, plugins: S
         pipeline = AdhocPipeline(settings={"name": "browse"}, registry=registry)
     pipeline.base_dir = source.base
     trusted: dict[str, Any] = {"verify": "none", "max_failed": 1.0}
-    path = str(source.base / source.images)
+    path = str(source.base / located(source.images))
     if source.use:
         name = pipeline.add("data", source.use, path=path, **source.params, **trusted)
     else:

@@ -100,7 +100,7 @@ def fetched(url: str) -> Path:
     system, address = _opened(url)
     objects = _listed(system, address, url)
     try:
-        root.mkdir(parents=True, exist_ok=True)
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)  # what only this user may read in the store
         for left in ("tmp", "users"):
             remove_abandoned(root / left)
         with _index(root) as index:
@@ -346,6 +346,7 @@ def _fetch(system: Any, root: Path, index: _Index, url: str, wanted: Mapping[str
                         future.result()
             finally:
                 pool.shutdown(cancel_futures=True)
+                index.add(one.result() for one in running if not one.cancelled() and one.exception() is None)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -450,8 +451,8 @@ def _overlap(one: str, other: str) -> bool:
 
 def _note_use(root: Path, place: str) -> None:
     """List a source in this process's file of those that it uses."""
+    (root / "users").mkdir(exist_ok=True)  # a person may have deleted the cache
     if not _users_file or _users_file[0].parent != root / "users":
-        (root / "users").mkdir(exist_ok=True)
         _users_file[:] = [root / "users" / new_owner()]
     with open(_users_file[0], "a", encoding="utf-8") as file:
         file.write(f"{place}\n")
