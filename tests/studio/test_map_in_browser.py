@@ -88,7 +88,8 @@ def test_the_keyboard_reaches_each_point_and_selects(browser: Chromium, tmp_path
         browser.do("document.querySelector('.points').focus()")
         for _ in range(3):
             browser.press("ArrowRight")
-        browser.until("document.querySelector('.map-card img')")
+        card = "document.querySelector('.map-card').dataset"
+        browser.until(f"{card}.shown && {card}.shown === {card}.row")
         name = browser.until("document.querySelector('.map-card figcaption').lastChild.textContent.trim()")
         browser.press("+")
         browser.press("v")

@@ -98,16 +98,19 @@ function paint() {
 
 let asking = false, wanted = -1;
 
+function wordsOf(row) {
+  const facts = [...new Set(["label", state().get("by") || ""])].map((name) => dataset.columns.get(name)).filter(Boolean);
+  return facts.map((column) => { const value = valueOf(column, row); return column.kind === "number" ? `${column.name} ${Number(value.toPrecision(4))}` : value || `no ${column.name}`; }).join(", ");
+}
+
 async function hover(row, px, py) {
   wanted = row;
+  card.dataset.row = row;
   card.hidden = row < 0;
   if (row < 0) return;
   const { clientWidth: width, clientHeight: height } = scatter.view;
   card.style.left = `${px < width / 2 ? px + 18 : px - 18 - 168}px`;
   card.style.top = `${Math.max(4, Math.min(height - 210, py - 90))}px`;
-  const facts = [...new Set(["label", state().get("by") || ""])].map((name) => dataset.columns.get(name)).filter(Boolean);
-  const words = facts.map((column) => { const value = valueOf(column, row); return column.kind === "number" ? `${column.name} ${Number(value.toPrecision(4))}` : value || `no ${column.name}`; });
-  card.words = words.join(", ");
   if (asking) return;
   asking = true;
   try {
@@ -117,7 +120,8 @@ async function hover(row, px, py) {
       if (card.url) URL.revokeObjectURL(card.url);
       card.url = found.file ? URL.createObjectURL(found.file) : "";
       const picture = found.file ? el("img", { alt: "", src: card.url }) : el("span", { class: "unreadable" }, "can't be read");
-      card.replaceChildren(picture, el("figcaption", {}, el("span", { class: "soft" }, card.words), found.id));
+      card.replaceChildren(picture, el("figcaption", {}, el("span", { class: "soft" }, wordsOf(found.row)), found.id));
+      card.dataset.shown = found.row;
     }
   } catch (error) { failed(error); } finally { asking = false; }
 }
