@@ -501,6 +501,7 @@ def test_images_without_a_class_are_split_too(tmp_path: Path) -> None:
         ({"group_pattern": "a", "group_column": "b"}, "give one of them"),
         ({"folds": 1}, "at least 2"),
         ({"folds": 3, "fold": 4}, "fold 4 of 3"),
+        ({"folds": 3, "fractions": {"test": 1}}, "nothing to fold"),
     ],
 )
 def test_parameters_that_make_no_sense_are_refused(params: dict[str, Any], message: str) -> None:
