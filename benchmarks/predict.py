@@ -84,12 +84,12 @@ def embed(photos: Path, out: Path) -> Ready:
 
 def predict(photos: Path, out: Path) -> Ready:
     from pipekit.builtin.embed import EmbedStageParams
-    from pipekit.learning.light_predictor import _in_threads, _opened
+    from pipekit.learning.light_predictor import _in_threads, opened_embedder
     from pipekit.learning.predictor import Predictor
     from pipekit.registry.registry import load_registry
 
     asked: Any = load_registry(installed=False).check_params(EmbedStageParams, {}, out)
-    features_of = _in_threads(_opened(asked.embedder))
+    features_of = _in_threads(opened_embedder(asked.embedder))
     kernel = np.ones((1280, 2), np.float32)
     predictor = Predictor(("a", "b"), (SIZE, SIZE, 3), {}, lambda batch: features_of(batch) @ kernel, padded=False)
     files = photos_in(photos)

@@ -23,31 +23,35 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from _common import tree, tree_memory
+from PIL import Image
 
 from pipekit import images
 
 
-def crops(folder: Path, side: int) -> Iterator[images.Image]:
-    """Disjoint crops, round by round over the photographs, so that a small count has many photographs too."""
+def crops(folder: Path, side: int, count: int) -> Iterator[images.Image]:
+    """Disjoint crops, as evenly from all photographs as their sizes allow, so that a small count has many photographs too.
+
+    Each photograph is decoded once.
+    """
     files = sorted(folder.rglob("*.jpg"))
-    for place in range(10_000):
-        found = False
-        for path in files:
-            whole = images.read(path)
-            down, across = whole.shape[0] // side, whole.shape[1] // side
-            if place < down * across:
-                found = True
-                top, left = side * (place // across), side * (place % across)
-                yield whole[top : top + side, left : left + side]
-        if not found:
-            return
+    room = []
+    for path in files:
+        with Image.open(path) as opened:
+            room.append((opened.width // side) * (opened.height // side))
+    most = next((most for most in range(1, max(room) + 1) if sum(min(one, most) for one in room) >= count), max(room))
+    for path, one in zip(files, room, strict=True):
+        whole = images.read(path)
+        down, across = whole.shape[0] // side, whole.shape[1] // side
+        for place in range(min(one, most, down * across)):
+            top, left = side * (place // across), side * (place % across)
+            yield whole[top : top + side, left : left + side]
 
 
 def write(source: Path, out: Path, count: int, side: int) -> int:
     """Write ``count`` crops, and one more beside the folder; returns how many there are."""
     suffix = "png" if side <= 64 else "jpg"
     number = -1
-    for number, crop in enumerate(crops(source, side)):
+    for number, crop in enumerate(crops(source, side, count + 1)):
         path = out / str(number % 10) / f"{number:06}.{suffix}"
         if number == count:
             images.write(out.parent / f"more.{suffix}", crop)
@@ -89,6 +93,7 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     parser.add_argument("--counts", default="1000,4000,8600")
     parser.add_argument("--side", type=int, default=160, help="side of the crops in pixels")
+    parser.add_argument("--once", action="store_true", help="leave out the added image")
     chosen = parser.parse_args()
     print("| images | command | CPU s | ms an image | peak MB | shards of features written |\n|---|---|---|---|---|---|")
     for count in map(int, chosen.counts.split(",")):
@@ -97,7 +102,7 @@ def main() -> None:
             os.chdir(place)
             count = write(chosen.photos.resolve(), place / "images", count, chosen.side)
             known: set[Path] = set()
-            for state in ("", "one image more: "):
+            for state in ("",) if chosen.once else ("", "one image more: "):
                 if state:
                     shutil.move(next(place.glob("more.*")), place / "images" / "0")
                 for words in (["embed", "images", "--table", "none", "--quiet"], ["inspect", "images", "--features", "--json"]):

@@ -24,6 +24,7 @@ QUALITY = 88
 CAT = "sample_data/photos/cat.jpg"
 COFFEE = "sample_data/photos/coffee.jpg"
 TEXTURES = "sample_data/textures/images"
+GALLERY, TASKS = "sample_data/gallery", "sample_data/tasks"
 OPS = "rotate(25)|zoom(0.2, keep_aspect=true)|hflip|brightness([0.7, 1.3])|hue_saturation(20)"
 PREVIEW = ("augment", CAT, "{out}", "--preview", "--ops", OPS, "--fill", "reflect", "--variants", "5", "--seed", "6")
 
@@ -106,6 +107,56 @@ def report(folder: Path) -> Path:
     return screenshot((folder / "runs" / "textures" / "report.html").as_uri(), folder / "page.png", 1180, 1240)
 
 
+def scenes(folder: Path, part: str, ops: str) -> Path:
+    """Scenes of the gallery with their boxes or masks, each with a variant."""
+    subprocess.run([sys.executable, str(ROOT / GALLERY / "make_scenes.py"), str(folder / "scenes")], check=True)
+    options = ("--preview", "--ops", ops, "--variants", "1", "--seed", "3", "--no-show")
+    pipekit(folder, "augment", f"scenes/{part}", "out.png", *options)
+    return folder / "out.png"
+
+
+def boxes(folder: Path) -> Path:
+    return scenes(folder, "boxes", "rotate(12)|hflip|brightness([0.7, 1.3])")
+
+
+def masks(folder: Path) -> Path:
+    return scenes(folder, "masks", "albu.ElasticTransform(alpha=60, sigma=6, border_mode=4)|rotate(25)|hflip")
+
+
+def fault(folder: Path, name: str, height: int) -> Path:
+    """The page of a pipeline of the gallery that inspects a dataset with a fault."""
+    subprocess.run([sys.executable, str(ROOT / GALLERY / "make_faults.py"), str(folder / "faults")], check=True)
+    shutil.copyfile(ROOT / GALLERY / f"{name}.toml", folder / f"{name}.toml")
+    pipekit(folder, "run", f"{name}.toml")
+    return screenshot((folder / "runs" / name / "inspect.html").as_uri(), folder / "page.png", 1180, height)
+
+
+def leak(folder: Path) -> Path:
+    return fault(folder, "leak", 1240)
+
+
+def shortcut(folder: Path) -> Path:
+    return fault(folder, "shortcut", 900)
+
+
+def task(folder: Path, script: str, name: str, height: int) -> Path:
+    """The report of a pipeline of ``sample_data/tasks``."""
+    data = {"make_labels.py": "items", "make_angles.py": "turned"}[script]
+    subprocess.run([sys.executable, str(ROOT / TASKS / script), str(folder / data)], check=True)
+    shutil.copyfile(ROOT / TASKS / f"{name}.toml", folder / f"{name}.toml")
+    pipekit(folder, "run", f"{name}.toml")
+    (report,) = (folder / "runs").glob("*/report.html")
+    return screenshot(report.as_uri(), folder / "page.png", 1180, height)
+
+
+def several_labels(folder: Path) -> Path:
+    return task(folder, "make_labels.py", "several_labels", 1240)
+
+
+def angle(folder: Path) -> Path:
+    return task(folder, "make_angles.py", "angle", 1880)
+
+
 def studio(folder: Path) -> Path:
     """The first page of the studio, with the textures."""
     words = [sys.executable, "-m", "pipekit", "studio", TEXTURES, "--no-open", "--port", "0"]
@@ -145,6 +196,12 @@ SCRIPTS = ("docs/make_pictures.py", "docs/terminal.py")
 PICTURES = (
     Shown("augment-preview.jpg", sheet, (CAT,), PREVIEW),
     Shown("augment-steps.jpg", steps, (COFFEE,)),
+    Shown("gallery-angle.jpg", angle, (f"{TASKS}/make_angles.py", f"{TASKS}/angle.toml", TEXTURES)),
+    Shown("gallery-boxes.jpg", boxes, (f"{GALLERY}/make_scenes.py", CAT, COFFEE)),
+    Shown("gallery-labels.jpg", several_labels, (f"{TASKS}/make_labels.py", f"{TASKS}/several_labels.toml")),
+    Shown("gallery-leak.jpg", leak, (f"{GALLERY}/make_faults.py", f"{GALLERY}/leak.toml", TEXTURES)),
+    Shown("gallery-masks.jpg", masks, (f"{GALLERY}/make_scenes.py", CAT, COFFEE)),
+    Shown("gallery-shortcut.jpg", shortcut, (f"{GALLERY}/make_faults.py", f"{GALLERY}/shortcut.toml", TEXTURES)),
     Shown("harris.jpg", corners, (CAT,)),
     Shown("inspect.jpg", inspection, (TEXTURES,)),
     Shown("report.jpg", report, (TEXTURES,)),

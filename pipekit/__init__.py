@@ -51,6 +51,7 @@ _HOME = {
     "Section": "contract",
     "ShardResult": "contract",
     "ShardTask": "contract",
+    "SplitUnit": "contract",
     "StageInfo": "contract",
     "StudioContext": "contract",
     "Table": "contract",

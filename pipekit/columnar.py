@@ -7,8 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +25,7 @@ class Texts:
     """
 
     sizes: NDArray[np.uint32]
-    data: bytes
+    data: bytes | bytearray
 
     @classmethod
     def of(cls, values: Iterable[str]) -> Texts:
@@ -39,7 +38,7 @@ class Texts:
         return len(self.sizes)
 
     def __getitem__(self, number: int) -> str:
-        end = self._ends[number]
+        end = int(self._ends[number])
         return self.data[end - int(self.sizes[number]) : end].decode("utf-8", "surrogatepass")
 
     def take(self, numbers: Iterable[int]) -> list[str]:
@@ -47,16 +46,62 @@ class Texts:
         return [self[number] for number in numbers]
 
     def tolist(self) -> list[str]:
-        starts = [0, *self._ends[:-1]]
+        ends: list[int] = self._ends.tolist()
+        starts = [0, *ends[:-1]]
         if self.data.isascii():
             text = self.data.decode("ascii")
-            return [text[start:end] for start, end in zip(starts, self._ends, strict=False)]
-        return [self.data[start:end].decode("utf-8", "surrogatepass") for start, end in zip(starts, self._ends, strict=False)]
+            return [text[start:end] for start, end in zip(starts, ends, strict=False)]
+        return [self.data[start:end].decode("utf-8", "surrogatepass") for start, end in zip(starts, ends, strict=False)]
+
+    def sorted_order(self) -> NDArray[np.int64]:
+        """The numbers of the texts in the order in which Python sorts them, without an object for each text.
+
+        UTF-8 sorts like the code points. Eight bytes of all texts are compared first, then the next eight of those that are
+        equal so far.
+        """
+        import numpy as np
+
+        padded = np.frombuffer(self.data + bytes(8), np.uint8)
+        words = np.ndarray((len(self.data) + 1,), ">u8", padded, strides=(1,))  # eight bytes from each byte on
+        starts, at = self._ends - self.sizes, 0
+        order, tied, group = np.arange(len(self)), np.arange(len(self)), np.zeros(len(self), np.int64)
+        while len(tied):  # the places in `order` of texts that are equal to another one so far, group by group
+            some = order[tied]
+            left = np.clip(self.sizes[some] - np.int64(at), 0, 8)
+            spare = (8 * np.maximum(8 - left, 1)).astype(np.uint64)  # a shift by 64 bits is not defined
+            word = words[np.minimum(starts[some] + at, len(self.data))].astype(np.uint64)
+            word = np.where(left == 8, word, np.where(left == 0, 0, word >> spare << spare))
+            sorting = np.lexsort((left, word, group))  # of texts that differ in zero bytes at the end, the shorter is first
+            order[tied] = some[sorting]
+            group, word, left = group[sorting], word[sorting], left[sorting]
+            same = (np.diff(group) == 0) & (np.diff(word) == 0) & (left[1:] == 8) & (left[:-1] == 8)
+            starts_new = np.concatenate([[True], ~same])
+            kept = np.concatenate([same, [False]]) | ~starts_new
+            group, tied, at = np.cumsum(starts_new)[kept], tied[kept], at + 8
+        return order
 
     @cached_property
-    def _ends(self) -> list[int]:
-        ends: list[int] = self.sizes.cumsum(dtype="int64").tolist()
-        return ends
+    def _ends(self) -> NDArray[np.int64]:
+        return self.sizes.cumsum(dtype="int64")
+
+
+class Chosen(Sequence[str]):
+    """Some texts of a column, each made when it is asked for: a list of a million takes 80 MB."""
+
+    def __init__(self, texts: Texts, numbers: NDArray[np.int64]) -> None:
+        self._texts, self._numbers = texts, numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, number: int) -> str: ...
+    @overload
+    def __getitem__(self, number: slice) -> Chosen: ...
+    def __getitem__(self, number: int | slice) -> str | Chosen:
+        if isinstance(number, slice):
+            return Chosen(self._texts, self._numbers[number])
+        return self._texts[int(self._numbers[number])]
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,38 +235,81 @@ class Revision:
         return b"".join(b"%d:%b" % (len(piece), piece) for piece in pieces)
 
 
-def joined(blocks: Sequence[Mapping[str, Column]]) -> dict[str, Column]:
-    """Blocks of the same columns, one below the other."""
-    import numpy as np
+def joined(blocks: Iterable[Mapping[str, Column]]) -> dict[str, Column]:
+    """Blocks of the same columns, one below the other. Each may go when the next one comes: memory holds one more."""
+    made = Joined()
+    for block in blocks:
+        made.add(block)
+    return made.columns()
 
-    made: dict[str, Column] = {}
-    for name in blocks[0] if blocks else ():
-        some: list[Any] = [block[name] for block in blocks]
-        if isinstance(some[0], Texts):
-            made[name] = Texts(np.concatenate([one.sizes for one in some]), b"".join(one.data for one in some))
-        elif isinstance(some[0], Few):
-            made[name] = _joined_few(some)
+
+class Joined:
+    """Collects blocks of the same columns, one below the other."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Mapping[str, Column]] = []
+        self._columns: dict[str, _Joined] = {}
+
+    def add(self, block: Mapping[str, Column]) -> None:
+        self._waiting.append(block)
+        if len(self._waiting) == AT_ONCE:
+            self._join()
+
+    def _join(self) -> None:
+        for name, column in self._waiting[0].items() if self._waiting else ():
+            self._columns.setdefault(name, _Joined(column)).add([block[name] for block in self._waiting])
+        self._waiting.clear()
+
+    def columns(self) -> dict[str, Column]:
+        self._join()
+        return {name: column.whole() for name, column in self._columns.items()}
+
+
+AT_ONCE = 256
+"""Number of blocks that are joined at once, which takes half the time of one at a time."""
+
+
+class _Joined:
+    """A column of blocks, in buffers that grow where they are."""
+
+    def __init__(self, first: Column) -> None:
+        self._first, self._numbers, self._data = first, bytearray(), bytearray()
+        self._texts: dict[str, int] = {}
+        self._maps: dict[tuple[str, ...], NDArray[np.int32] | None] = {}
+
+    def add(self, some: Sequence[Any]) -> None:
+        import numpy as np
+
+        if isinstance(self._first, Texts):
+            self._data += b"".join(one.data for one in some)
+            arrays = [one.sizes for one in some]
         else:
-            made[name] = np.concatenate(some)
-    return made
+            arrays = [self._codes(one) for one in some] if isinstance(self._first, Few) else list(some)
+        self._numbers += np.concatenate(arrays).data
+
+    def _codes(self, column: Few) -> NDArray[np.int32]:
+        """The codes of a block among all texts so far."""
+        import numpy as np
+
+        if column.names not in self._maps:
+            codes = [self._texts.setdefault(name, len(self._texts)) for name in column.names]
+            self._maps[column.names] = None if codes == [*range(len(codes))] else np.array([*codes, -1], np.int32)
+        translated = self._maps[column.names]
+        return column.codes if translated is None else translated[column.codes]
+
+    def whole(self) -> Column:
+        import numpy as np
+
+        if isinstance(self._first, Texts):
+            return Texts(np.frombuffer(self._numbers, np.uint32), self._data)
+        if isinstance(self._first, Few):
+            return Few(np.frombuffer(self._numbers, np.int32), tuple(self._texts))
+        return np.frombuffer(self._numbers, self._first.dtype).reshape(-1, *self._first.shape[1:])
 
 
 def columns_of_rows(rows: Sequence[Any], make: MakeColumns, params: Any) -> Columns:
     """Columns of rows that are in no index: they are one part."""
     return Columns(dict(make(rows, params)), [len(rows)], lambda part, places: [rows[place] for place in places])
-
-
-def _joined_few(blocks: Sequence[Few]) -> Few:
-    import numpy as np
-
-    distinct = dict.fromkeys(block.names for block in blocks)
-    numbers = {text: number for number, text in enumerate(dict.fromkeys(chain.from_iterable(distinct)))}
-    maps = {names: np.array([*(numbers[text] for text in names), -1], np.int32) for names in distinct}
-    same = {names for names, codes in maps.items() if codes.tolist() == [*range(len(names)), -1]}
-    return Few(
-        np.concatenate([block.codes if block.names in same else maps[block.names][block.codes] for block in blocks]),
-        tuple(numbers),
-    )
 
 
 def distinct(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64]]:
@@ -249,7 +337,7 @@ def short_hashes(texts: Iterable[str]) -> NDArray[np.uint64]:
 def to_bytes(columns: Mapping[str, Column]) -> bytes:
     """Columns as bytes: a line of JSON that lists them, and their values."""
     head: list[Any] = []
-    pieces: list[bytes] = []
+    pieces: list[bytes | bytearray] = []
     for name, column in columns.items():
         if isinstance(column, Texts):
             head.append([name, "texts", len(column.sizes), len(column.data)])

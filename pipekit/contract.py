@@ -26,6 +26,10 @@ loss, metric       ``build(params)`` -> a Keras loss or metric (or a function of
 optimizer          ``build(params)`` -> a Keras optimizer; a parameter ``learning_rate`` is the peak unless ``train`` has one
 schedule           ``schedule(share, params) -> float``: the factor on the peak learning rate, from the share of the steps
                    after the warm-up that are done, 0 to 1; plain Python
+sampler            ``sampler(targets, epoch, params, rng) -> (N,)`` whole numbers: which images an epoch shows, by position;
+                   as many as there are, with repetitions. ``targets`` has the class number of each image (or its labels)
+splitter           ``splitter(units, fractions, params, rng) -> list[str]``: a split for each :class:`SplitUnit`
+compare_metric     ``metric(rows, params) -> (N,)`` numbers, one for each row of ``predictions.csv``; higher is better
 callback           ``build(params)`` -> a Keras callback; after a kill it is built anew, and resumes with the epoch
 importer           an object with ``sniff(path)``, why it is this format, or :class:`Rejected` with why it is not, or ""; and
                    ``read(path, params) -> Iterator[Sample]``; a ``Failure`` among them is a row that can't be used, a
@@ -126,6 +130,7 @@ __all__ = [
     "Section",
     "ShardResult",
     "ShardTask",
+    "SplitUnit",
     "StageContract",
     "StageInfo",
     "StudioContext",
@@ -388,6 +393,31 @@ def unseeded(function: F) -> F:
     """Mark a function for :meth:`Context.map` that draws no random numbers: what it made holds under any seed."""
     function.__pipekit_seeded__ = False  # type: ignore[attr-defined]
     return function
+
+
+@dataclass(frozen=True, slots=True)
+class SplitUnit:
+    """Images that must stay in one split, as a splitter receives them: copies of one picture, a group, or a single image.
+
+    Attributes:
+        key: its name, made of the images' content; equal datasets have equal keys.
+        classes: the number of its images of each class, or with each label.
+        place: the split that it is already in; "" if it is free.
+        images: the number of its images, if they may have several labels or none.
+        group: the value of ``group_column``, or what ``group_pattern`` matches; "" without either.
+        ids: the ids of its images; empty for units that are already in a split.
+    """
+
+    key: str
+    classes: tuple[tuple[str, int], ...]
+    place: str = ""
+    images: int | None = None
+    group: str = ""
+    ids: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        return self.images if self.images is not None else sum(count for _, count in self.classes)
 
 
 @dataclass(frozen=True)

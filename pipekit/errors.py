@@ -9,8 +9,8 @@ from __future__ import annotations
 import errno
 import os
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 EXIT_FAILED = 1
 """A stage failed; finished work is kept."""
@@ -18,6 +18,10 @@ EXIT_USAGE = 2
 """The user's input was invalid; nothing ran."""
 EXIT_INTERRUPTED = 130
 """Interrupted by Ctrl-C: 128 + SIGINT, as in shells."""
+
+
+as_shown: Callable[[str], str] | None = None
+"""Applied to the texts of errors: where a run reads URLs, it names them instead of the paths of local copies."""
 
 
 class PipekitError(Exception):
@@ -35,6 +39,8 @@ class PipekitError(Exception):
     exit_code = EXIT_FAILED
 
     def __init__(self, message: str, hint: str = "", where: str = "") -> None:
+        if as_shown is not None:
+            message, hint, where = as_shown(message), as_shown(hint), as_shown(where)
         super().__init__(message)
         self.message = message
         self.hint = hint
@@ -136,6 +142,8 @@ class PlanError(UserError):
     """An invalid pipeline, with *all* its problems, so that you can fix them in one pass."""
 
     def __init__(self, problems: Sequence[Problem], file: str = "") -> None:
+        if as_shown is not None:
+            problems = [replace(one, message=as_shown(one.message), hint=as_shown(one.hint)) for one in problems]
         count = len(problems)
         super().__init__(f"{count} problem{'s' if count != 1 else ''} in {file or 'the pipeline'}; nothing was run")
         self.problems = tuple(problems)

@@ -76,6 +76,11 @@ def register_schedules(register: Register) -> None:
 
 
 @hookspec
+def register_samplers(register: Register) -> None:
+    """Samplers of the stage ``train``, the images of an epoch: ``sampler(targets, epoch, params, rng)`` -> (N,) positions."""
+
+
+@hookspec
 def register_callbacks(register: Register) -> None:
     """Callbacks of the stage ``train``: ``callback(params)`` -> a Keras callback."""
 
@@ -106,6 +111,11 @@ def register_projections(register: Register) -> None:
 
 
 @hookspec
+def register_splitters(register: Register) -> None:
+    """Splitters of the stage ``split``: ``splitter(units, fractions, params, rng)`` -> a split for each unit."""
+
+
+@hookspec
 def register_checks(register: Register) -> None:
     """Dataset checks for ``inspect``: ``check(rows, ctx, params)`` -> findings."""
 
@@ -113,6 +123,11 @@ def register_checks(register: Register) -> None:
 @hookspec
 def register_report_sections(register: Register) -> None:
     """Sections of the report: ``section(ctx, inputs, params) -> Section``."""
+
+
+@hookspec
+def register_compare_metrics(register: Register) -> None:
+    """Metrics of the stage ``compare``: ``metric(rows, params)`` -> (N,) numbers, one for each row of predictions.csv."""
 
 
 @hookspec

@@ -21,7 +21,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from pipekit.errors import PipekitError, did_you_mean
-from pipekit.files import expanded
+from pipekit.files.urls import located, shown
 
 P = TypeVar("P", bound=BaseModel)
 
@@ -84,7 +84,7 @@ class InputPath(type(Path())):  # type: ignore[misc]
     """The type of a parameter that names a file or folder which the component reads.
 
     The path is resolved against the pipeline file's folder and must exist. Its *content* is part of the cache key, its
-    location is not.
+    location is not. A URL (``s3://bucket/photos``) becomes the path of its local copy; records and errors name the URL.
 
     Attributes:
         passed_over: suffixes of files that do not count as a folder's content.
@@ -95,7 +95,7 @@ class InputPath(type(Path())):  # type: ignore[misc]
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.with_info_plain_validator_function(
-            cls._check, serialization=core_schema.plain_serializer_function_ser_schema(str)
+            cls._check, serialization=core_schema.plain_serializer_function_ser_schema(shown)
         )
 
     @classmethod
@@ -107,7 +107,7 @@ class InputPath(type(Path())):  # type: ignore[misc]
         if not isinstance(value, (str, os.PathLike)) or not str(value):
             raise PydanticCustomError("input_path", "expected the path of a file or folder, got {got}", {"got": repr(value)})
         base = Path((info.context or {}).get("base_dir") or Path.cwd())
-        path = base / expanded(value)
+        path = base / located(value)
         if not os.path.exists(path):  # noqa: PTH110 - False for a name that is too long, where Path.exists raises
             raise PydanticCustomError("input_path", "no such file or folder: {path}", {"path": str(path)})
         return cls(os.path.abspath(path))

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipekit.columnar import Columns, Few, Revision, Texts, columns_of, from_bytes, joined, short_hashes, to_bytes
+from pipekit.columnar import Chosen, Columns, Few, Revision, Texts, columns_of, from_bytes, joined, short_hashes, to_bytes
 
 texts = st.text(st.characters() | st.characters(categories=["Cs"]), max_size=5)
 
@@ -89,3 +89,14 @@ def test_a_revision_depends_on_the_samples_of_a_part_alone() -> None:
     assert one.of_part(0, 2) == other.of_part(0, 2)
     assert one.of_part(2, 3) != other.of_part(2, 3)
     assert one.of_part(0, 2) != revision(["val", None, "val"], [True, True, True]).of_part(0, 2)
+
+
+@settings(max_examples=60)
+@given(st.lists(st.text(st.sampled_from("ab\0é\ud800😀/"), max_size=20)))
+def test_texts_are_sorted_as_python_sorts_them(some: list[str]) -> None:
+    """A text may be the beginning of another one, may end in zero bytes, and may be there twice."""
+    column = Texts.of(some)
+    order = column.sorted_order()
+    assert sorted(order.tolist()) == list(range(len(some)))
+    assert list(Chosen(column, order)) == sorted(some)
+    assert list(Chosen(column, order)[1:]) == sorted(some)[1:]

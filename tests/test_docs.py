@@ -15,6 +15,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import io
 import os
 import re
 import shlex
@@ -23,6 +24,7 @@ import sys
 import tomllib
 import venv
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -31,7 +33,7 @@ from typing import Any
 import pytest
 
 from pipekit import contract, hookspecs, images
-from pipekit.cli import COMMANDS, commands
+from pipekit.cli import COMMANDS, commands, main
 from pipekit.learning.evaluation import Evaluation
 from pipekit.pipeline.plan import Plan, load_plan
 from pipekit.recipe.compiled import KINDS as OP_FORMS
@@ -256,9 +258,9 @@ def command_lines() -> list[tuple[str, str]]:
 
 @cache
 def help_of(*words: str) -> str:
-    done = subprocess.run([sys.executable, "-m", "pipekit", *words, "--help"], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    with redirect_stdout(io.StringIO()) as said:
+        assert main([*words, "--help"]) == 0
+    return said.getvalue()
 
 
 OF_EXAMPLES = ("acme", "report", "sizes")

@@ -74,6 +74,7 @@ ONLY = {
     "cv2": {*TOOLBOX, "builtin"},
     "simplejpeg": {"images"},
     "albumentations": {"builtin"},
+    "fsspec": {"files"},
     "starlette": {"studio"},
     "uvicorn": {"studio"},
     "anyio": {"studio"},
@@ -82,6 +83,7 @@ ONLY = {
 
 HEAVY = {
     "albumentations",
+    "fsspec",
     "h5py",
     "joblib",
     "keras",

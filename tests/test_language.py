@@ -64,16 +64,19 @@ PEOPLE_LOOK = (
 """The exact phrases that are allowed, since people (or a network, in the user's question) look there, not the code."""
 
 
+COMPILED = [
+    (re.compile(pattern.replace(" ", " +"), re.NOFLAG if "[.!?" in pattern or "[.]" in pattern else re.IGNORECASE), instead)
+    for pattern, instead in PHRASES.items()
+]
+ALLOWED = re.compile("|".join(PEOPLE_LOOK), re.IGNORECASE)
+
+
 def phrases_in(text: str) -> Iterator[tuple[int, str, str]]:
     """Yield (line from 0, phrase, replacement) for each phrase to avoid; a line break counts as a space."""
-    flat = re.sub(r"\n[ \t#>]*", lambda gap: " " * len(gap[0]), text)
-    allowed = [
-        range(found.start(), found.end()) for phrase in PEOPLE_LOOK for found in re.finditer(phrase, flat, re.IGNORECASE)
-    ]
-    for pattern, instead in PHRASES.items():
-        cased = re.IGNORECASE if "[.!?" not in pattern and "[.]" not in pattern else re.NOFLAG
-        for found in re.finditer(pattern.replace(" ", " +"), flat, cased):
-            if not any(found.start() in span for span in allowed):
+    flat = re.sub(r"\n[ \t#>]*", lambda gap: " " * len(gap[0]), text) if "\n" in text else text
+    for pattern, instead in COMPILED:
+        for found in pattern.finditer(flat):
+            if not any(allowed.start() <= found.start() < allowed.end() for allowed in ALLOWED.finditer(flat)):
                 yield text.count("\n", 0, found.start()), " ".join(found[0].split()), instead
 
 

@@ -1,8 +1,7 @@
 """Constants that were tuned by hand: what lies a little below each, and a little above.
 
-A test here fails if its constant is doubled or halved. Mere sizes of work or of what is shown have none, since another value
-changes no decision: ``iterative.ROUNDS``, ``landmarks.SIDE_PX`` and ``_MOST``, ``masks.MAX_COLOURS``, and
-``symmetric_copies.LEAST_CORRELATION``, which only saves work.
+A test here fails if its constant is doubled or halved. ``tests/test_constants.py`` names every constant and
+the file that tests it.
 """
 
 from __future__ import annotations

@@ -7,6 +7,9 @@ the folders of images, whose annotations are links to one file. The rows of `ima
 `parquet` and `arrow` have no image or a label without a name, and are listed as failed: what is measured is the reader, not the
 writing of a million images. What other importers write is deleted at once.
 
+With `--small-caches`, the caches of tables on disk and of names in a folder hold 0.5 MB and 1,000 names, not 20 MB and 50,000:
+then fewer rows show whether anything else grows with their number.
+
 Each reader runs in a separate process, on a dataset of twenty rows first, then on each size: the table has the peak of that
 process so far, and the processor time of the last size, by row.
 """
@@ -79,6 +82,14 @@ def rows_of(name: str, path: Path, out_dir: Path) -> Iterator[Any]:
     yield from module.read(path, params(**{key: value for key, value in given.items() if key in params.model_fields}), *more)
 
 
+def shrink_caches() -> None:
+    """In this process."""
+    from pipekit.builtin.importers import lookup
+    from pipekit.files import trees
+
+    lookup.CACHE_KB, trees.NAMES_AT_ONCE, trees.LISTED = 500, 1000, 1000
+
+
 def work(name: str, paths: list[str], scratch: str) -> None:
     """In a separate process: read the datasets, the smallest first, and print what each took."""
     found = []
@@ -107,10 +118,11 @@ def _read(name: str, path: Path, scratch: Path) -> int:
     return count
 
 
-def measured(name: str, sizes: list[int], data: Path) -> list[dict[str, Any]]:
+def measured(name: str, sizes: list[int], data: Path, small_caches: bool) -> list[dict[str, Any]]:
     paths = [READERS[name][1](data / f"{name}-{rows}".replace(" ", "_"), rows) for rows in (SMALLEST, *sizes)]
     with tempfile.TemporaryDirectory() as scratch:
         command = [sys.executable, __file__, "--work", name, scratch, *map(str, paths)]
+        command += ["--small-caches"] if small_caches else []
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{name}: {done.stderr[-2000:]}")
@@ -131,9 +143,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--readers", nargs="*", default=list(READERS), choices=list(READERS), metavar="NAME")
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--small-caches", action="store_true", help="show what grows besides the caches")
     parser.add_argument("--work", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work:
+        if options.small_caches:
+            shrink_caches()
         work(options.work[0], options.work[2:], options.work[1])
         return 0
     heads = " | ".join(f"{rows:,}" for rows in options.rows)
@@ -142,7 +157,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as data:
         datasets.shared_files(Path(data))
         for name in options.readers:
-            found = measured(name, sorted(options.rows), Path(data))
+            found = measured(name, sorted(options.rows), Path(data), options.small_caches)
             memory = " | ".join(f"{one['peak_kb'] / 1024:.0f} MB" for one in found)
             row_us = 1e6 * found[-1]["cpu_s"] / max(1, found[-1]["rows"])
             print(f"| `{name}` | {found[-1]['rows']:,} | {memory} | {row_us:.0f} µs |", flush=True)

@@ -50,6 +50,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
     },
     "In the browser": {
         "studio": "Browse, correct and train on a local page",
+        "serve": "Serve a trained model over HTTP, with a page to try it",
     },
     "Components and installation": {
         "components": "List stages, ops, models …, and show their parameters",

@@ -16,6 +16,7 @@ from pipekit.cli import DESCRIPTION, OPTIONS, commands
 from pipekit.cli.complete import typed_so_far
 from pipekit.cli.from_plugins import call, listed
 from pipekit.errors import EXIT_FAILED, EXIT_INTERRUPTED, PipekitError, of_the_machine
+from pipekit.files import urls
 
 Load = Callable[[str], "Callable[..., Any] | typer.Typer"]
 
@@ -99,6 +100,7 @@ def _options(
 def execute(words: Sequence[str], debug: bool = False) -> int:
     """Run a command line and return its exit code. Tracebacks are shown only with ``debug``."""
     completing = "_PIPEKIT_COMPLETE" in os.environ
+    urls.on_fetch = _show_fetching
     try:
         if not completing and not words[0].startswith("-") and words[0] not in commands():
             code = call(words[0], words[1:])
@@ -117,6 +119,15 @@ def execute(words: Sequence[str], debug: bool = False) -> int:
 
             traceback.print_exception(failure)
         return report(failure)
+
+
+def _show_fetching(what: str) -> AbstractContextManager[Callable[[int, int], None]]:
+    """Say what is fetched, and report the progress of it, on stderr."""
+    from pipekit import ui
+    from pipekit.ui.counting import counting
+
+    ui.note(f"fetching {what}")
+    return counting("file")
 
 
 def _data_alone(words: Sequence[str]) -> AbstractContextManager[object]:

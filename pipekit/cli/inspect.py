@@ -129,7 +129,14 @@ def _show(made: Inspected, quarantine: Path | None) -> None:
         examples = next(f for f in found["findings"] if f["check"] == line["check"])
         what = examples["message"] + (f": {', '.join(examples['samples'][:2])}" if examples["samples"] else "")
         what += " …" if line["findings"] > 1 or len(examples["samples"]) > 2 else ""
-        rows.append((line["check"], ui.coloured(line["severity"], styles[line["severity"]]), f"{line['images']:,}", what))
+        rows.append(
+            (
+                line["check"],
+                ui.coloured(line["severity"], styles[line["severity"]]),
+                f"{line['images']:,}" if line["images"] else "all",
+                what,
+            )
+        )
     if rows:
         ui.table(("check", "severity", "images", "such as"), rows, right=(2,))
     else:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from pipekit.cli.loading import Disabled, Plugins
+from pipekit.files.urls import shown
 from pipekit.passed_over import VIDEO
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ class _Tally:
             self.unknown += bool(prediction.unknown)
             if prediction.error:
                 self.failed += 1
-                self.example = self.example or f"{prediction.image}: {prediction.error}"
+                self.example = self.example or f"{shown(prediction.image)}: {prediction.error}"
             yield prediction
 
 
@@ -175,7 +176,7 @@ def _print_table(found: Iterator[Prediction], top_k: int, scored: bool) -> None:
         if len(rows) < SHOWN:
             shares = "  ".join(f"{name} {share:.3f}" for name, share in prediction.probabilities[:top_k])
             judged = (_judged(prediction),) if scored else ()
-            rows.append((prediction.image, prediction.predicted or "–", *judged, shares or prediction.error))
+            rows.append((shown(prediction.image), prediction.predicted or "–", *judged, shares or prediction.error))
     if rows:
         ui.table(("image", "class", *(("unknown",) if scored else ()), "probabilities"), rows)
     if total > len(rows):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pipekit.columnar import Column, Columns, Few, Texts, makes_columns
 from pipekit.commands.working import new_pipeline
 from pipekit.errors import ImageError, UserError
-from pipekit.files import expanded
+from pipekit.files.urls import is_copy, located, shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,7 +85,7 @@ def find_source(place: str | Path | None = None, format: str = "", splits: str =
     Raises:
         UserError: there is neither, or the pipeline file imports nothing.
     """
-    path = Path.cwd() if place is None else expanded(place).absolute()
+    path = Path.cwd() if place is None else located(place).absolute()
     if path.is_dir() and (path / PIPELINE).is_file():
         path = path / PIPELINE
     if path.suffix == ".toml" and path.is_file():
@@ -113,7 +113,7 @@ def _of_pipeline(file: Path) -> Source:
         raise UserError(f"{file} has no stage import.* with a path", "Give the folder of its images instead.")
     params = {name: value for name, value in imports[0].items() if name not in ("use", "path", *_OWN)}
     remembered = next((str(stage.get("file", "split.csv")) for stage in stages if stage.get("use") == "split"), "")
-    path = (file.parent / expanded(imports[0]["path"])).absolute()
+    path = (file.parent / located(imports[0]["path"])).absolute()
     split = file.parent / remembered if remembered else None
     return Source(file.parent, _below(path, file.parent), file, str(imports[0]["use"]), params, split)
 
@@ -123,6 +123,8 @@ _OWN = ("corrections", "exclude", "verify", "max_failed")
 
 
 def _below(path: Path, base: Path) -> str:
+    if is_copy(path):  # commands take the URL, so that they see what changes there
+        return shown(path)
     return path.relative_to(base).as_posix() or "." if path.is_relative_to(base) else str(path)
 
 
@@ -239,7 +241,7 @@ def open_catalog(source: Source, registry: Registry | None = None, *, plugins: S
         pipeline = AdhocPipeline(settings={"name": "browse"}, registry=registry)
     pipeline.base_dir = source.base
     trusted: dict[str, Any] = {"verify": "none", "max_failed": 1.0}
-    path = str(source.base / source.images)
+    path = str(source.base / located(source.images))
     if source.use:
         name = pipeline.add("data", source.use, path=path, **source.params, **trusted)
     else:

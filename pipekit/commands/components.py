@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipekit.commands.working import registry_with
@@ -94,9 +95,30 @@ def component(kind: str, name: str, *, plugins: Sequence[str] | None = (), disab
     """
     from pipekit.registry.param_rows import param_rows
 
-    found = registry_with(plugins, disable).get(kind, name)
+    registry = registry_with(plugins, disable)
+    try:
+        found = registry.get(kind, name)
+    except UserError as error:
+        raise _of_the_project(error, kind, name) from error
     rows = tuple(param_rows(found.params_type()))
     if found.kind != "stage":
         return Described(found, rows)
     contract = found.contract()
     return Described(found, rows, tuple(contract.slots), contract.output.kind)
+
+
+def _of_the_project(error: UserError, kind: str, name: str) -> UserError:
+    """The error, with a hint at a local plugin of this folder's pipeline file whose code has the name; it is not loaded."""
+    from pipekit.params import parse_toml
+    from pipekit.registry.trust import local_plugins
+
+    try:
+        listed = parse_toml(Path("pipeline.toml").read_text("utf-8")).get("plugins", [])
+        texts = {one.name: one.path.read_text("utf-8") for one in local_plugins(listed, Path.cwd())}
+    except (OSError, ValueError, TypeError):
+        return error
+    near = next((plugin for plugin, text in texts.items() if any(f"{mark}{name}{mark}" in text for mark in ("'", '"'))), "")
+    if not near:
+        return error
+    hint = f"{near}, a plugin of pipeline.toml, has that name: pipekit components {kind} {name} --plugin {near}"
+    return UserError(error.message, hint)

@@ -65,6 +65,7 @@ def doctor(folder: Path | None = None, timeout_s: float = 120) -> Iterator[Diagn
         lambda: embedders(place),
         machine,
         lambda: disk(place),
+        remote_files,
         lambda: plugins(place),
         terminal,
     ]
@@ -316,6 +317,22 @@ def disk(folder: Path) -> Iterator[Diagnosis]:
         )
     else:
         yield Diagnosis("disk", "ok", text)
+
+
+def remote_files() -> Iterator[Diagnosis]:
+    """The local copies of remote files: how large they are, and may become."""
+    from pipekit.errors import UserError
+    from pipekit.files.remote import LIMIT, kept, limit_bytes
+    from pipekit.files.urls import cache_root
+
+    try:
+        limit = limit_bytes()
+    except UserError as error:
+        yield Diagnosis("remote files", "broken", error.message, f"Set {LIMIT}, or unset it: unset {LIMIT}")
+        return
+    size, sources = kept()
+    text = f"{size / 1e9:.2f} of {limit / 1e9:g} GB kept of {sources} source{'s' * (sources != 1)}, in {cache_root()}"
+    yield Diagnosis("remote files", "ok", text)
 
 
 def existing(path: Path) -> Path:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipekit.commands.working import new_pipeline, run_pipeline
 from pipekit.errors import UserError
-from pipekit.files import expanded, write_text
+from pipekit.files import write_text
+from pipekit.files.urls import located
 
 if TYPE_CHECKING:
     from pipekit.engine.outcome import Listener
@@ -74,10 +75,10 @@ def explain(
     """
     paths = [Path(images)] if isinstance(images, (str, Path)) else [Path(image) for image in images]
     for path in paths:
-        if not expanded(path).is_file():
+        if not located(path).is_file():
             raise UserError(f"no such image: {path}")
     pipeline = new_pipeline(plugins, disable)
-    files = [str(expanded(path).absolute()) for path in paths]
+    files = [str(located(path).absolute()) for path in paths]
     pipeline.add("explain", "explain", model=pipeline.model(model), images=files, **params)
     outcome = run_pipeline(pipeline, "explain", listener)
     folder = outcome.artifact("explain").path

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipekit.commands.working import name_of_model, new_pipeline, refuse_existing, run_pipeline
 from pipekit.errors import UserError
-from pipekit.files import expanded
+from pipekit.files.urls import located
 
 if TYPE_CHECKING:
     from pipekit.contract import Artifact
@@ -127,4 +127,4 @@ def checked_with(pipeline: AdhocPipeline, data: str | Path, slots: set[str], par
         return {"dataset": pipeline.give("dataset", found)}
     if "images" not in params:
         raise UserError("this exporter compares nothing, so it takes no data to check with")
-    return {"images": str(expanded(data).absolute())}
+    return {"images": str(located(data).absolute())}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pipekit.commands.working import corrections_file, new_pipeline, run_pipeline
 from pipekit.errors import UserError, did_you_mean
 from pipekit.files import PlainTable, expanded, write_text
+from pipekit.files.urls import located
 
 if TYPE_CHECKING:
     from pipekit.engine.adhoc import AdhocPipeline
@@ -148,7 +149,7 @@ def _choose_features(
     if asked is not None or not names.intersection(BY_FEATURES):
         return bool(asked), ()
     most = int(FEATURES_WITHIN_S * (workers or os.cpu_count() or 1) / SECONDS_AN_IMAGE)
-    count = _count_images(expanded(source), most + 1)
+    count = _count_images(located(source), most + 1)
     if count is not None and count <= most:
         return count >= FEWEST_FOR_FEATURES, ()
     time = "" if count is None else f", which takes more than {FEATURES_WITHIN_S:.0f} s"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipekit.commands.working import Made, make, new_pipeline
-from pipekit.files import expanded
+from pipekit.files.urls import located
 
 if TYPE_CHECKING:
     from pipekit.engine.outcome import Listener
@@ -49,6 +49,6 @@ def match(
         >>> made = pipekit.match("left.jpg", "right.jpg", detector="sift", ratio=0.7)  # doctest: +SKIP
     """
     pipeline = new_pipeline(plugins, disable, name=name)
-    paths = {"first": str(expanded(first)), "second": str(expanded(second))}
+    paths = {"first": str(located(first)), "second": str(located(second))}
     pipeline.add("match", "match", **paths, **params)
     return make(pipeline, "match", "matches.png", out, listener)

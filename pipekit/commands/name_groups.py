@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipekit.files import expanded
+from pipekit.files.urls import is_url, located
 
 if TYPE_CHECKING:
     from pipekit.images.name_groups import NameGroups
@@ -18,7 +19,7 @@ MOST = 50_000
 
 def names_in_folder(source: str | Path) -> NameGroups | None:
     """The groups that the names of a folder's images suggest, with the images' folders as classes; None for anything else."""
-    folder = expanded(Path(source)) if ":" not in str(source) else None
+    folder = located(source) if is_url(source) else expanded(Path(source)) if ":" not in str(source) else None
     if folder is None or not folder.is_dir() or (folder / "run.json").exists():
         return None
     found: list[tuple[str, str]] = []

@@ -134,10 +134,10 @@ def predict(
 
 
 def _passed_over(sources: Sequence[str]) -> str:
-    from pipekit.files import expanded
+    from pipekit.files.urls import located
     from pipekit.passed_over import VIDEO, joined, passed_over, sentence
 
-    folders = [expanded(source) for source in sources if source != "-"]
+    folders = [located(source) for source in sources if source != "-"]
     found = joined(passed_over(folder, reads=None) for folder in folders if folder.is_dir())
     if not found:
         return ""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pipekit.commands.working import add_images, new_pipeline, refuse_existing, run_pipeline
 from pipekit.errors import UserError
 from pipekit.files import expanded
+from pipekit.files.urls import located
 
 if TYPE_CHECKING:
     from pipekit.engine.outcome import Listener, Outcome
@@ -92,7 +93,7 @@ def similar(
     pipeline = new_pipeline(plugins, disable, name=name, workers=workers)
     slots = []
     for number, image in enumerate(given):
-        path = expanded(image)
+        path = located(image)
         if not (path.is_file() and is_image(path)):
             raise UserError(f"{image} is no image", "The images come first, then the folder: pipekit similar new.jpg photos")
         slots.append(pipeline.add(f"query_{number}", "import.image", path=str(path.absolute())))

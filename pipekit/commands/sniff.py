@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipekit.commands.working import registry_with
 from pipekit.errors import UserError
-from pipekit.files import expanded
+from pipekit.files.urls import located
 from pipekit.registry.sniffing import Verdict, choose, verdicts
 
 
@@ -45,7 +45,7 @@ def sniff(path: str | Path, *, plugins: Sequence[str] = (), disable: Sequence[st
         >>> pipekit.sniff("photos").importer  # doctest: +SKIP
         'folders'
     """
-    place = expanded(path)
+    place = located(path)
     registry = registry_with(plugins, disable)
     found = verdicts(registry, place)
     try:

@@ -11,6 +11,7 @@ from pipekit.commands.contact_sheet import draw_sheet
 from pipekit.commands.working import add_corrected, new_pipeline, split_file, with_names
 from pipekit.errors import PlanError, Problem, UserError
 from pipekit.files import expanded
+from pipekit.files.urls import is_url, located
 
 if TYPE_CHECKING:
     from pipekit.engine.adhoc import AdhocPipeline
@@ -189,5 +190,5 @@ def model_of(model: Any, budget: str) -> Any:
 
 def run_name(data: str | Path) -> str:
     """``photos/cats_dogs`` -> ``cats_dogs``: letters that a run's name may have."""
-    stem = expanded(str(data).partition(":")[0]).absolute().name
+    stem = located(data).name if is_url(data) else expanded(str(data).partition(":")[0]).absolute().name
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._") or "train"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pipekit.commands.contact_sheet import draw_sheet
 from pipekit.errors import PlanError, UserError, did_you_mean
 from pipekit.files import expanded
+from pipekit.files.urls import is_url, located, refuse_url
 
 if TYPE_CHECKING:
     from pipekit.contract import Artifact
@@ -79,6 +80,8 @@ def split_file(name: str, own: str = "split.csv") -> Path:
 def refuse_existing(*places: Path | None) -> None:
     """Raise if something exists already at an output path."""
     for place in places:
+        if place is not None:
+            refuse_url(place, "an output")
         if place is not None and place.exists():
             raise UserError(f"{place} exists already", "Choose another place, or remove that one first.")
 
@@ -86,6 +89,8 @@ def refuse_existing(*places: Path | None) -> None:
 def refuse_inside(out: Path | None, source: str | Path) -> None:
     """Raise if the output path is inside the source."""
     source = Path(source)
+    if out is not None:
+        refuse_url(out, "an output")
     if out is not None and source.exists() and out.resolve().is_relative_to(source.resolve()):
         raise UserError(
             f"{out} lies inside the source {source}", "pipekit never writes to a source folder; choose a folder beside it."
@@ -109,7 +114,7 @@ def with_names(error: PlanError, names: Mapping[str, str]) -> PlanError:
 
 def name_of_model(model: str | Path) -> str:
     """``runs/textures/model.keras`` -> ``textures``."""
-    path = expanded(str(model).partition(":")[0]).absolute()
+    path = Path(str(model)) if is_url(model) else expanded(str(model).partition(":")[0]).absolute()
     return (path.parent if path.name in ("model.keras", "model.json") else path).name or "model"
 
 
@@ -121,7 +126,7 @@ def add_images(pipeline: AdhocPipeline, source: str | Path, **reading: str) -> s
     """
     from pipekit.images import is_image
 
-    path = expanded(source)
+    path = located(source)
     if path.is_file() and is_image(path):
         return pipeline.add("data", "import.image", path=str(path.absolute()))
     return pipeline.dataset(source, **reading)
@@ -133,9 +138,9 @@ def corrections_file(path: str | Path) -> str:
     Raises:
         UserError: there is none.
     """
-    if not expanded(path).is_file():
+    if not located(path).is_file():
         raise UserError(f"no corrections file {path}", "`pipekit corrections add` writes one.")
-    return str(expanded(path).absolute())
+    return str(located(path).absolute())
 
 
 def add_corrected(

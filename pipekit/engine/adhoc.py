@@ -14,6 +14,7 @@ from pipekit.engine.outcome import ADHOC, Listener, Outcome
 from pipekit.engine.run import run_plan, silent
 from pipekit.errors import PlanError, UserError
 from pipekit.files import expanded
+from pipekit.files.urls import is_url, located
 from pipekit.pipeline.plan import Plan, load_plan
 from pipekit.registry.component import import_target
 from pipekit.registry.format_choice import parse_format
@@ -84,7 +85,7 @@ class AdhocPipeline:
                     "Give the corrections to its import: corrections = FILE in the pipeline file, or split it again with them.",
                 )
             return self.give(name, found)
-        path = self.base_dir / expanded(source)
+        path = self.base_dir / located(source)
         if is_one_image(path):
             raise UserError(f"{source} is one image; expected a folder of images or a dataset")
         name_of, chosen = parse_format(format)
@@ -139,6 +140,8 @@ def find_artifact(source: str, kind: type[A], base_dir: Path) -> A | None:
     Raises:
         UserError: the run is known, but has no such artifact or no longer has it.
     """
+    if is_url(source):
+        return _model_in(_model_folder(source)) if kind is Model else None  # type: ignore[return-value]
     if kind is Model:
         folder = base_dir / expanded(source)
         folder = folder.parent if folder.suffix in MODEL_FILES or folder.name == "model.json" else folder
@@ -193,6 +196,19 @@ def _how_to_make_again(run: run_folder.KnownRun) -> str:
     if run.record["file"]:
         return f"Run its pipeline again: pipekit run {run.base_dir / run.record['file']}"
     return f"Run the command that made it again, in {run.base_dir}. Its store is {run.store}."
+
+
+def _model_folder(url: str) -> Path:
+    """The local copy of a model's folder, which a URL names, or a model's file in it.
+
+    Raises:
+        UserError: it has no model.json.
+    """
+    above, _, name = url.rpartition("/")
+    folder = located(above if name.endswith(MODEL_FILES) or name == "model.json" else url)
+    if not (folder / "model.json").is_file():
+        raise UserError(f"no trained model in {folder}", "Give a folder with model.keras or an export, and model.json.")
+    return folder
 
 
 def _model_in(folder: Path) -> Model:

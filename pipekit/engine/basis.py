@@ -10,6 +10,7 @@ from types import ModuleType
 from pipekit.engine.code_state import code_state, is_young, loaded_code, place_of
 from pipekit.engine.outcome import StageOutcome
 from pipekit.engine.unchanged import Basis, shown_state, stored_state, text_state
+from pipekit.files.urls import is_copy
 from pipekit.pipeline.plan import Plan
 from pipekit.store.store import Store
 
@@ -36,6 +37,8 @@ def basis_of(
     Returns:
         None if the run depends on more than states of files, or on files that are so young that their states tell nothing.
     """
+    if any(map(is_copy, sources)):  # whether a remote source has changed, only its store can say
+        return None
     if plan.file is None or plan.given or plan.matrix is not None or store.root != plan.base_dir / ".pipekit":
         return None
     registry = plan.registry

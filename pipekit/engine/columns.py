@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,18 +61,22 @@ def kept_columns(store: Store, sources: Iterable[Source], make: MakeColumns, par
         StageError: the function is not marked, or makes columns of different lengths.
     """
     function, listed = function_key(make, params), list(sources)
-    blocks: list[dict[str, Column]] = []
-    for source in listed:
-        path = columns_file(store.root, source.name, digest(function, source.identity))
-        data = store.checked(path)
-        if data is None:
-            data = to_bytes(_made(make, source.rows(), params))
-            store.write_checked(path, data)
-        blocks.append(from_bytes(data))
+    counts: list[int] = []
+
+    def blocks() -> Iterator[dict[str, Column]]:
+        for source in listed:
+            path = columns_file(store.root, source.name, digest(function, source.identity))
+            data = store.checked(path)
+            if data is None:
+                data = to_bytes(_made(make, source.rows(), params))
+                store.write_checked(path, data)
+            block = from_bytes(data)
+            counts.append(len(next(iter(block.values()))))
+            yield block
+
     if not listed:
         return Columns(_made(make, (), params), [], lambda part, places: ())
-    counts = [len(next(iter(block.values()))) for block in blocks]
-    return Columns(joined(blocks), counts, lambda part, places: listed[part].read(places))
+    return Columns(joined(blocks()), counts, lambda part, places: listed[part].read(places))
 
 
 def _made(make: MakeColumns, rows: Sequence[Any], params: Params | None) -> dict[str, Column]:

@@ -24,6 +24,7 @@ from pipekit.engine.run_context import Counts, RunContext
 from pipekit.engine.shards import PROGRESS_EVERY_S
 from pipekit.errors import StageError
 from pipekit.files import hash_file
+from pipekit.files.urls import shown
 from pipekit.passed_over import META, joined
 from pipekit.pipeline.plan import PlannedStage
 from pipekit.registry.component import Component
@@ -157,6 +158,7 @@ class StageContext:
         self._run.listener(name, **{"stage": self.stage, **values})
 
     def warn(self, message: str) -> None:
+        message = shown(message)
         if message not in self.warnings:
             self.warnings.append(message)
             self.event("warning", message=message)

@@ -32,6 +32,7 @@ from pipekit.engine.view_update import Update, plan_update, settings_of, write_r
 from pipekit.engine.views import Views, copy_out, damage_moved_aside, put_made
 from pipekit.errors import UserError, did_you_mean
 from pipekit.files import OUTPUT_MARK, expanded
+from pipekit.files.urls import text_without_secrets
 from pipekit.owners import new_owner, remove_abandoned
 from pipekit.pipeline.plan import Plan
 from pipekit.pipeline.recorded import used_plugins
@@ -63,7 +64,7 @@ def record(
         "seconds": round(seconds, 3),
         "seed": plan.seed,
         "file": plan.file.name if plan.file else "",
-        "overrides": list(plan.overrides),
+        "overrides": [text_without_secrets(override) for override in plan.overrides],
         "executor": plan.executor.to_plain(),
         "workers": plan.workers,
         "stages": stages,
@@ -359,7 +360,7 @@ def _build(
     (folder / "run.json").write_text(text + "\n", encoding="utf-8", errors="surrogatepass")
     if plan.text:
         changed = "".join(f"# run with --set {override}\n" for override in plan.overrides)
-        (folder / "pipeline.toml").write_text(changed + plan.text, encoding="utf-8")
+        (folder / "pipeline.toml").write_text(text_without_secrets(changed + plan.text), encoding="utf-8")
     former = {name for name, _ in _keys(_shown(run_dir))}
     taken = []
     for name, use, artifact in reversed(made):  # with two reports, the later one is at the top

@@ -24,7 +24,7 @@ from pipekit.errors import ImageError, UserError
 from pipekit.images.jpeg import decode_jpeg, jpeg_header, jpeg_orientation
 from pipekit.images.pixels import Decoded, ImageInfo, limit, too_large, turn
 from pipekit.images.quiet import essential_png, quiet_pillow
-from pipekit.images.value_range import why_not
+from pipekit.images.value_range import why_not, why_unopened
 from pipekit.images.warping import Image, SizeHw
 
 Format: TypeAlias = Literal["jpg", "png", "webp", "bmp", "tif"]
@@ -182,7 +182,7 @@ def _not_an_image(data: bytes) -> str:
     head = data[:512]
     for magic, name in _MAGIC.items():
         if head.startswith(magic):
-            if name == "TIFF" and (reason := why_not(data)):
+            if name == "TIFF" and (reason := why_unopened(data)):
                 return reason
             return f"truncated or damaged {name}"
     if head[4:8] == b"ftyp":

@@ -107,11 +107,15 @@ def origin_pairs(
         pairs += _pairs_by_row(by_row, own)
     marked = np.flatnonzero(columns["marked"][order]).tolist()
     if marked:
-        stems = columns["stem"][order].tolist()
-        first = dict(zip(reversed(stems), range(len(stems) - 1, -1, -1), strict=True))
+        stems = columns["stem"][order]
+        ordering = np.argsort(stems, kind="stable")
+        ordered = stems[ordering]
 
         def original(stem: tuple[Key, str]) -> int | None:
-            number = first.get(_number_of(stem))
+            """The first sample with this folder and stem."""
+            wanted = np.uint64(_number_of(stem))
+            place = int(np.searchsorted(ordered, wanted))
+            number = int(ordering[place]) if place < len(ordered) and ordered[place] == wanted else None
             return number if number is not None and _folder_and_stem(ids[number], label_of(number)) == stem else None
 
         pairs += _pairs_by_name({number: _folder_and_stem(ids[number], label_of(number)) for number in marked}, original)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +66,18 @@ def joined(polygons: Sequence[Polygon]) -> Polygon:
         around = np.roll(other, -int(there), axis=0)
         whole = np.concatenate([whole[: here + 1], around, around[:1], whole[here:]])
     return whole
+
+
+def drawn(polygons: Iterable[Polygon], size_hw: tuple[int, int]) -> NDArray[np.uint8]:
+    """``(H, W) uint8``: 1 inside. Corners lie between pixels: (0, 0) is the upper left corner of the first pixel."""
+    import cv2
+
+    mask = np.zeros(size_hw, np.uint8)
+    limit = 8 * max(size_hw)
+    for polygon in polygons:
+        fixed = np.round((np.clip(polygon, -limit, limit) - 0.5) * 16).astype(np.int32)
+        cv2.fillPoly(mask, [fixed], (1,), shift=4)
+    return mask
 
 
 def traced(mask: NDArray[np.uint8]) -> list[Polygon]:

@@ -20,8 +20,10 @@ NARROW = 8192
 
 DEEP_SUFFIXES = (".png", ".tif", ".tiff")
 
-_BITS, _SAMPLES, _FORMAT = 258, 277, 339
-_KINDS = {1: "unsigned", 2: "signed", 3: "floating-point"}
+_BITS, _PHOTOMETRIC, _SAMPLES, _EXTRA, _FORMAT = 258, 262, 277, 338, 339
+_KINDS = {1: "unsigned", 2: "signed", 3: "floating-point", 5: "complex", 6: "complex"}
+_COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}
+"""Photometric interpretation -> the channels that it needs: grey, RGB, palette, CMYK, YCbCr, CIELab."""
 
 
 class RangeParams(Params):
@@ -90,9 +92,29 @@ def why_not(data: bytes) -> str:
     kind = _KINDS.get(tags.get(_FORMAT, (1,))[0], "unknown")
     if channels not in (1, 2, 3, 4):
         return f"a TIFF of {channels} channels of {bits} bits; expected 1, 3 or 4: convert it, choosing three of them"
+    if bits > 32 or kind == "complex":
+        return f"{kind} {bits}-bit samples can't be read: convert them to real numbers of at most 32 bits"
     if bits > 16 or kind != "unsigned":
         return f"{kind} {bits}-bit samples have no agreed range; state it in the import: value_range = [black, white]"
     return ""
+
+
+def why_unopened(data: bytes) -> str:
+    """Why Pillow does not open a TIFF whose tags can be read; "" if they don't tell."""
+    tags = tiff_tags(data)
+    bits, channels = tags.get(_BITS, (1,))[0], tags.get(_SAMPLES, (1,))[0]
+    if not (reason := why_not(data)) and tags.get(_PHOTOMETRIC, (2,))[0] in (0, 1) and channels > 1:
+        return f"a TIFF of {channels} channels of {bits} bits that are not said to be colours: convert it to RGB"
+    return reason
+
+
+def unread_channels(data: bytes) -> tuple[int, int]:
+    """(channels of a TIFF, those of them that are read: colours and transparency); (0, 0) for any other file."""
+    tags = tiff_tags(data)
+    if _PHOTOMETRIC not in tags:
+        return 0, 0
+    channels, alpha = tags.get(_SAMPLES, (1,))[0], sum(kind in (1, 2) for kind in tags.get(_EXTRA, ())[:1])
+    return channels, min(channels, _COLOURS.get(tags[_PHOTOMETRIC][0], channels) + alpha)
 
 
 def tiff_tags(data: bytes) -> dict[int, tuple[int, ...]]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
+import socket
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
 
@@ -46,14 +49,52 @@ def load_keras() -> ModuleType:
         if "keras" not in sys.modules or "tensorflow" not in sys.modules:
             require_keras()
             os.environ["KERAS_BACKEND"] = "tensorflow"
-            with without_chatter():
+            with without_chatter(), without_socket(), without_collections():
                 import tensorflow
 
                 # Listing devices for the first time prints more, on machines with a CUDA build and no GPU.
                 tensorflow.config.list_physical_devices("GPU")
                 tensorflow.get_logger().setLevel("ERROR")  # "triggered tf.function retracing": by design, at a last batch
+                import_module("keras")
         import keras
     return sys.modules[keras.__name__]
+
+
+@contextmanager
+def without_collections() -> Iterator[None]:
+    """Pause Python's garbage collector while a million objects are made that stay; it would take a sixth of the import.
+
+    Afterwards they belong to the oldest generation: a collection of young objects does not visit them.
+    """
+    enabled, frozen = gc.isenabled(), gc.get_freeze_count()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if not frozen:  # what a program froze stays frozen
+            gc.unfreeze()
+        if enabled:
+            gc.enable()
+
+
+@contextmanager
+def without_socket() -> Iterator[None]:
+    """Import without a socket: TensorFlow imports urllib3, which binds one to find out whether the machine has IPv6.
+
+    Nothing was ever sent through it. Later connections ask the system for addresses of both kinds, as Python does.
+    """
+    name, possible = "urllib3.util.connection", socket.has_ipv6
+    if name in sys.modules:
+        yield
+        return
+    socket.has_ipv6 = False
+    try:
+        yield
+    finally:
+        socket.has_ipv6 = possible
+        if asked := sys.modules.get(name):
+            asked.HAS_IPV6 = possible  # type: ignore[attr-defined]
 
 
 @contextmanager

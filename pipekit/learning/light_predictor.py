@@ -50,7 +50,7 @@ def features_predictor(
     if head is None or tuple(info["input_shape_hwc"]) != (*facts_of(head.embedder.load(), head.embedder.params).input_hw, 3):
         return None
     height, width, channels = info["input_shape_hwc"]
-    features_of = _in_threads(_opened(head.embedder))
+    features_of = _in_threads(opened_embedder(head.embedder))
     scored = None if head.unknown is None else _answers(head, features_of)
     plain = _answers(replace(head, unknown=None), features_of)
     return Predictor(tuple(info["classes"]), (height, width, channels), info, plain, folder, scored, padded=False)
@@ -60,7 +60,8 @@ def _answers(head: LinearHead, features_of: Embed) -> Callable[[NDArray[np.uint8
     return lambda batch: head.answers(features_of(batch))
 
 
-def _opened(embedder: Call) -> Embed:
+def opened_embedder(embedder: Call) -> Embed:
+    """An embedder ready for use, without a store: the network that it converts its weights to is not kept."""
     function = embedder.load()
     facts = facts_of(function, embedder.params)
     if facts.weights is None or facts.convert is None:

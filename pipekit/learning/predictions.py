@@ -6,13 +6,14 @@ import glob
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from pipekit.errors import ImageError, UserError
 from pipekit.files import PlainTable, expanded, image_suffixes
+from pipekit.files.urls import is_url, located, shown
 from pipekit.learning.predictor import Predictor
 from pipekit.passed_over import VIDEO
 from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, require, task_named
@@ -99,14 +100,14 @@ def find_images(sources: Iterable[str], listed: Iterable[str] = ()) -> Iterator[
     """
     named = list(sources)
     for source in named:
-        if source == "-" or expanded(source).exists():
+        if source == "-" or is_url(source) or expanded(source).exists():
             continue
         if not glob.has_magic(source):
             raise UserError(f"no such file or folder: {source}", 'Give images, folders, a pattern in quotes ("**/*.jpg") or -.')
         if next(glob.iglob(str(expanded(source)), recursive=True), None) is None:  # noqa: PTH207
             hint = "In a pattern, [ begins a set of letters; write [[] for the letter itself." if "[" in source else ""
             raise UserError(f"no file fits the pattern {source}", hint)
-    return _found(named, listed)
+    return _found([str(located(source)) if is_url(source) else source for source in named], listed)
 
 
 def with_frames(paths: Iterable[str], every: int = 1, rate_hz: float = 0.0) -> Iterator[str | Frame]:
@@ -151,36 +152,66 @@ def answers(
             these* stays that of the image, since its limit was set without mirror images.
         decision: the rule that decides on the class; None: the most probable one.
     """
-    import numpy as np
-
-    predictor, num_classes = predictor.scoring(), len(predictor.classes)
-    task = task_named(predictor.info.get("task")) or CLASSES
-    if mirrored:
-        require("'mirrored'", task, [CLASSES, MULTILABEL])
-        predictor = replace(predictor, probabilities=_with_mirror(predictor.probabilities, num_classes))
+    predictor = answering(predictor, mirrored)
     for item, row in predictor.stream(paths, _image_of, workers=workers, batch_size=batch_size):
         path = str(item)
         frame = (item.video, item.number, item.time_s) if isinstance(item, Frame) else None
         if isinstance(row, ImageError):
             yield Prediction(path, error=row.message, frame=frame)
-            continue
-        rounded = np.round(row.astype(np.float64), DECIMALS)
-        order = np.argsort(-rounded[:num_classes], kind="stable")
-        pairs = tuple((predictor.classes[i], float(rounded[i])) for i in order.tolist())
-        score = float(rounded[num_classes]) if len(rounded) > num_classes else None
-        decided = "" if decision is None else predictor.classes[int(decision.decide(rounded[None, :num_classes])[0])]
-        if task != CLASSES:
-            decided = _decided(predictor, pairs, task)
-        yield Prediction(path, pairs, frame=frame, unknown_score=score, decided=decided)
+        else:
+            yield prediction_of(predictor, row, path, decision, frame)
+
+
+def answering(predictor: Predictor, mirrored: bool = False) -> Predictor:
+    """The predictor whose rows :func:`prediction_of` takes: with the score for *none of these*, if the model has one.
+
+    Raises:
+        UserError: ``mirrored``, and the model predicts a number.
+    """
+    predictor = predictor.scoring()
+    if mirrored:
+        require("'mirrored'", task_named(predictor.info.get("task")) or CLASSES, [CLASSES, MULTILABEL])
+        predictor = replace(predictor, probabilities=_with_mirror(predictor.probabilities, len(predictor.classes)))
+    return predictor
+
+
+def prediction_of(
+    predictor: Predictor,
+    row: NDArray[np.float32],
+    image: str,
+    decision: Decision | None = None,
+    frame: tuple[str, int, float] | None = None,
+) -> Prediction:
+    """What a row of the model's output means.
+
+    Args:
+        row: ``(num_classes,)``, and in one more column the score for *none of these*, if the model has one.
+        image: what the prediction calls the image.
+    """
+    import numpy as np
+
+    task, num_classes = task_named(predictor.info.get("task")) or CLASSES, len(predictor.classes)
+    rounded = np.round(row.astype(np.float64), DECIMALS)
+    order = np.argsort(-rounded[:num_classes], kind="stable")
+    pairs = tuple((predictor.classes[i], float(rounded[i])) for i in order.tolist())
+    score = float(rounded[num_classes]) if len(rounded) > num_classes else None
+    decided = "" if decision is None else predictor.classes[int(decision.decide(rounded[None, :num_classes])[0])]
+    if task != CLASSES:
+        decided = _decided(predictor, pairs, task)
+    return Prediction(image, pairs, frame=frame, unknown_score=score, decided=decided)
 
 
 def _decided(predictor: Predictor, pairs: Sequence[tuple[str, float]], task: str) -> str:
     """Several labels, or a number, as text."""
     if task == NUMBER:
         return f"{pairs[0][1]:.6g}"
-    thresholds = predictor.info.get("thresholds", {})
-    labels = sorted(name for name, p in pairs if p >= thresholds.get(name, 0.5))
-    return "|".join(labels) or "[]"
+    return "|".join(labels_of(predictor.info, pairs)) or "[]"
+
+
+def labels_of(info: Mapping[str, Any], pairs: Iterable[tuple[str, float]]) -> list[str]:
+    """The labels whose probability reaches their threshold, sorted."""
+    thresholds = info.get("thresholds", {})
+    return sorted(name for name, p in pairs if p >= thresholds.get(name, 0.5))
 
 
 def _image_of(item: str | Frame | Given) -> str | NDArray[np.uint8]:
@@ -218,7 +249,7 @@ def write_csv(
         numbers = [f"{by_class[name]:.{DECIMALS}f}" if name in by_class else "" for name in (prediction.predicted, *classes)]
         place = _frame_values(prediction) if frames else ()
         judged = _unknown_values(prediction) if scored else ()
-        writer.writerow([prediction.image, *place, prediction.predicted, *numbers, *judged, prediction.error])
+        writer.writerow([shown(prediction.image), *place, prediction.predicted, *numbers, *judged, prediction.error])
         yield prediction
 
 
@@ -236,7 +267,7 @@ def _frame_values(prediction: Prediction) -> tuple[str, ...]:
     if prediction.frame is None:
         return "", "", ""
     clip, number, time_s = prediction.frame
-    return clip, str(number), f"{time_s:.3f}"
+    return shown(clip), str(number), f"{time_s:.3f}"
 
 
 def to_plain(prediction: Prediction, top_k: int) -> dict[str, Any]:
@@ -244,10 +275,10 @@ def to_plain(prediction: Prediction, top_k: int) -> dict[str, Any]:
 
     A model that can tell adds ``unknown``, whether the image is none of the classes, and ``unknown_score``.
     """
-    image: dict[str, Any] = {"image": prediction.image}
+    image: dict[str, Any] = {"image": shown(prediction.image)}
     if prediction.frame is not None:
         clip, number, time_s = prediction.frame
-        image |= {"clip": clip, "frame": number, "time_s": round(time_s, 3)}
+        image |= {"clip": shown(clip), "frame": number, "time_s": round(time_s, 3)}
     if prediction.error:
         return {**image, "error": prediction.error}
     top = [{"class": name, "probability": share} for name, share in prediction.probabilities[:top_k]]

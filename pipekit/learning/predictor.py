@@ -79,15 +79,16 @@ class Predictor:
         """The same, with the score as a last column of the rows of ``stream``, if the model has one."""
         return self if self.with_score is None else replace(self, probabilities=self.with_score)
 
-    def prepare(self, image: str | Path | NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Turn a file or ``(H, W, 3) uint8`` RGB into the model's input: ``input_shape_hwc``, uint8. Raises ImageError."""
+    def prepare(self, image: str | Path | bytes | NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The model's input, ``input_shape_hwc`` uint8, of a file, its bytes or ``(H, W, 3) uint8`` RGB. Raises ImageError."""
         from pipekit import images
 
         height, width, channels = self.input_shape_hwc
-        if not isinstance(image, (str, Path)):
-            pixels = images.to_gray(image) if channels == 1 else image
+        if isinstance(image, (str, Path, bytes)):
+            data = image if isinstance(image, bytes) else images.read_bytes(Path(image))
+            pixels = images.decode(data, at_least_hw=(height, width), gray=channels == 1)
         else:
-            pixels = images.read(Path(image), at_least_hw=(height, width), gray=channels == 1)
+            pixels = images.to_gray(image) if channels == 1 else image
         return images.fitted(pixels, (height, width), self.fit).reshape(self.input_shape_hwc)
 
     def stream(

@@ -22,6 +22,10 @@ from pipekit.registry.registry import Registry
 
 SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".txt", ".xml")
 
+OPAQUE = (".mat", ".xlsx", ".xls", ".ods", ".npy", ".pkl", ".pickle")
+"""Suffixes of files that no importer reads beside images, and that are not searched for names. Where no folder says a class,
+they may."""
+
 OUR_FILES = OUTPUT_FILES | {"split.csv", "left_out.csv", "predictions.csv", "counts.csv", "inspect.json"}
 
 NOT_ANNOTATIONS = re.compile(
@@ -106,8 +110,10 @@ def refuse_unread(registry: Registry, path: Path, importer: str, reason: str) ->
         if len(readings) > 1
         else (f"No importer reads {names[0]} as it is: a CSV file with the columns image, label and split can say the same.")
     )
+    certain = not all(name.lower().endswith(OPAQUE) for name in names)
+    what = f"name{'' if several else 's'} its images" if certain else "may say what its images show"
     raise ReadingsError(
-        f"{path} has {', '.join(names)}, which name{'' if several else 's'} its images, and the importer {importer!r} would "
+        f"{path} has {', '.join(names)}, which {what}, and the importer {importer!r} would "
         f"not read {'them' if several else 'it'}",
         readings,
         more,
@@ -124,6 +130,10 @@ def _unread(registry: Registry, path: Path, importer: str) -> Iterator[Annotatio
     except ReadingsError:  # the folders themselves can be read in several ways
         has_classes = False
     for file in files:
+        if file.name.lower().endswith(OPAQUE):
+            if not has_classes:
+                yield Annotations(file, "")
+            continue
         reader = _reader(registry, file)
         try:
             rows = _samples(registry, reader, file, MAX_ROWS) if reader else []
@@ -148,7 +158,7 @@ def _annotation_files(path: Path) -> Iterator[Path]:
                 return
             seen += 1
             names = islice(files_in(folder), MAX_NAMES_IN_FOLDER)
-            for name in sorted(name for name in names if name.lower().endswith(SUFFIXES)):
+            for name in sorted(name for name in names if name.lower().endswith((*SUFFIXES, *OPAQUE))):
                 if name.lower() not in OUR_FILES and not NOT_ANNOTATIONS.search(name.lower()):
                     yield folder / name
             below += [folder / name for name in folders_in(folder)]

@@ -12,9 +12,10 @@ from typing import Any
 
 from pipekit.columnar import Column, Columns, Few, makes_columns
 from pipekit.contract import Dataset, Sample
-from pipekit.errors import DamagedError
+from pipekit.errors import DamagedError, ImageError
 from pipekit.files import read_bytes
-from pipekit.images.value_range import DEEP_SUFFIXES, NARROW, read_deep
+from pipekit.images import probe
+from pipekit.images.value_range import DEEP_SUFFIXES, NARROW, read_deep, unread_channels
 from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, stated
 
 SAID_TWICE = {
@@ -24,7 +25,10 @@ SAID_TWICE = {
 }
 
 LOOKED_AT = 20
-"""Images whose range of values is compared."""
+"""Images whose range of values is compared, and whose pages and channels are counted."""
+
+OF_SEVERAL = (".tif", ".tiff", ".gif", ".webp")
+"""Suffixes of images that may have several pages or frames, or more channels than are read."""
 
 MOST_ROWS = 20_000
 """Maximum number of images whose rows are all read. Of more, columns are kept, of which one image more changes a part."""
@@ -38,6 +42,7 @@ def warnings_of(dataset: Dataset, path: Path) -> Iterator[str]:
     """
     columns = dataset.columns(contents_and_labels) if len(dataset) > MOST_ROWS else None
     yield from _narrow(dataset.first(LOOKED_AT))
+    yield from _unread(dataset.first(LOOKED_AT))
     labels = Counter[str]()
     for of_split in dataset.counts.values():
         labels.update(of_split)
@@ -81,6 +86,25 @@ def _narrow(samples: Iterable[Sample]) -> Iterator[str]:
             f"the values of the first 16-bit images end at {largest:,} of 65,535, so they are read as nearly black. State "
             f"their range in the import: value_range = [0, {(1 << max(8, largest.bit_length())) - 1}]"
         )
+
+
+def _unread(samples: Iterable[Sample]) -> Iterator[str]:
+    """What the first of these images with several pages, frames or further channels holds besides what is read."""
+    for sample in samples:
+        if not sample.image.lower().endswith(OF_SEVERAL):
+            continue
+        try:
+            data = read_bytes(sample.image)
+            frames = probe(data).frames
+        except (OSError, DamagedError, ImageError):
+            continue
+        channels, read = unread_channels(data)
+        what = f"{frames:,} pages or frames, of which the first is read" if frames > 1 else ""
+        if channels > read:
+            what += f"{' and ' if what else ''}{channels} channels, of which {read} {'is' if read == 1 else 'are'} read"
+        if what:
+            yield f"images may hold more than is read. For example: {sample.id} has {what}"
+            return
 
 
 def _among_rows(dataset: Dataset) -> list[tuple[Sample, Sample]]:

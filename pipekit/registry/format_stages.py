@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import os
+import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
@@ -210,7 +211,7 @@ def import_stage(importer: Component) -> Any:
             images = "1 image" if count == 1 else f"{count:,} images"
             ctx.warn(f"the annotations of {images} were {how}. For example: {example}")
         if annotations := [failure for failure in failed if failure.part_of]:
-            ctx.warn(_unusable(annotations))
+            ctx.warn(_unusable(annotations, f"pipekit stage import.{importer.name} --path {shlex.quote(str(params.path))}"))
         from pipekit.registry.cheap_checks import warnings_of
 
         for warning in warnings_of(made, Path(params.path)):
@@ -246,13 +247,13 @@ def _noticing(
         ctx.amended("path", None, lambda below: None)
 
 
-def _unusable(annotations: list[Failure]) -> str:
-    """What is said of annotations that can't be used; their images are kept."""
+def _unusable(annotations: list[Failure], command: str) -> str:
+    """What is said of annotations that can't be used; their images are kept. ``command`` makes a run that lists them."""
     first = min(annotations, key=lambda failure: failure.id)
     several = f"{len(annotations):,} annotations" if len(annotations) > 1 else "1 annotation"
     return (
-        f"{several} can't be used and left out, but not the images; failed.csv lists what was left out. "
-        f"For example: {first.id}: {first.reason}"
+        f"{several} can't be used and left out, but not the images. For example: {first.id}: {first.reason}. "
+        f"The run's failed.csv lists all that was left out; where there is no run, {command} --name NAME makes one"
     )
 
 

@@ -20,8 +20,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from pipekit.errors import UserError
-from pipekit.page import tokens
-from pipekit.studio import dataset, labelling, mapping, pages, recipes, work
+from pipekit.studio import dataset, labelling, mapping, pages, recipes, trying, work
+from pipekit.studio.assets import KINDS, static
 from pipekit.studio.guard import Guard
 from pipekit.studio.project import Project
 
@@ -36,10 +36,9 @@ PAGES = {
     "label": "Label",
     "recipe": "Recipe",
     "train": "Train",
+    "try": "Try",
 }
 """Name -> what the menu calls it. Addresses name pages by this table alone."""
-
-KINDS = {"css": "text/css", "js": "text/javascript"}
 
 _SHELL = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -78,19 +77,6 @@ def page(name: str, of_plugins: Mapping[str, str] = MappingProxyType({}), plugin
     return answer
 
 
-def static(name: str) -> Callable[[Request], Response]:
-    """A file of the package's own."""
-    text = files("pipekit.studio").joinpath("static", name).read_text("utf-8")
-    kind = KINDS[name.rpartition(".")[2]]
-    if name == "studio.css":
-        text = tokens() + text
-
-    def answer(request: Request) -> Response:
-        return Response(text, media_type=kind, headers={"cache-control": "no-cache"})
-
-    return answer
-
-
 def application(project: Project) -> Starlette:
     """All addresses, without the guard."""
     names = sorted(one.name for one in files("pipekit.studio").joinpath("static").iterdir() if one.name[:1] != ".")
@@ -101,13 +87,14 @@ def application(project: Project) -> Starlette:
         *pages.ROUTES,
         *(Route(f"/static/{name}", static(name)) for name in names if name.rpartition(".")[2] in KINDS),
         *recipes.ROUTES,
+        *trying.ROUTES,
         *work.ROUTES,  # before those with a digest in their place
         *mapping.ROUTES,
         *labelling.ROUTES,
         *dataset.ROUTES,
     ]
     app = Starlette(routes=routes, exception_handlers={HTTPException: dataset.not_found})
-    app.state.project = project
+    app.state.project, app.state.trying = project, trying.Trying()
     return app
 
 

@@ -13,35 +13,43 @@ kind, and fails with the list of broken promises. The fixtures are ``pipekit_reg
 ``tiny_dataset`` and ``tiny_evaluation``.
 """
 
-from pipekit.testing.kit import (
-    Project,
-    check_callback,
-    check_check,
-    check_codec,
-    check_command,
-    check_component,
-    check_detector,
-    check_embedder,
-    check_executor,
-    check_exporter,
-    check_importer,
-    check_loss,
-    check_metric,
-    check_model,
-    check_op,
-    check_optimizer,
-    check_page,
-    check_projection,
-    check_recipe,
-    check_report_section,
-    check_schedule,
-    check_stage,
-    pipekit_project,
-    pipekit_registry,
-    tiny_dataset,
-    tiny_evaluation,
-    write_tiny_dataset,
-)
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipekit.testing.kit import (
+        Project,
+        check_callback,
+        check_check,
+        check_codec,
+        check_command,
+        check_compare_metric,
+        check_component,
+        check_detector,
+        check_embedder,
+        check_executor,
+        check_exporter,
+        check_importer,
+        check_loss,
+        check_metric,
+        check_model,
+        check_op,
+        check_optimizer,
+        check_page,
+        check_projection,
+        check_recipe,
+        check_report_section,
+        check_sampler,
+        check_schedule,
+        check_splitter,
+        check_stage,
+        pipekit_project,
+        pipekit_registry,
+        tiny_dataset,
+        tiny_evaluation,
+        write_tiny_dataset,
+    )
 
 __all__ = [
     "Project",
@@ -49,6 +57,7 @@ __all__ = [
     "check_check",
     "check_codec",
     "check_command",
+    "check_compare_metric",
     "check_component",
     "check_detector",
     "check_embedder",
@@ -64,7 +73,9 @@ __all__ = [
     "check_projection",
     "check_recipe",
     "check_report_section",
+    "check_sampler",
     "check_schedule",
+    "check_splitter",
     "check_stage",
     "pipekit_project",
     "pipekit_registry",
@@ -72,3 +83,17 @@ __all__ = [
     "tiny_evaluation",
     "write_tiny_dataset",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the kit on demand: ``pipekit plugins check`` needs its checks, and no pytest."""
+    if name in __all__:
+        from pipekit.testing import kit
+
+        return getattr(kit, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """The names that pytest searches for fixtures."""
+    return sorted({*globals(), *__all__})

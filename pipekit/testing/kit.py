@@ -22,6 +22,7 @@ __all__ = [
     "check_check",
     "check_codec",
     "check_command",
+    "check_compare_metric",
     "check_component",
     "check_detector",
     "check_embedder",
@@ -37,7 +38,9 @@ __all__ = [
     "check_projection",
     "check_recipe",
     "check_report_section",
+    "check_sampler",
     "check_schedule",
+    "check_splitter",
     "check_stage",
     "pipekit_project",
     "pipekit_registry",
@@ -169,6 +172,24 @@ def check_schedule(schedule: Any, *, registry: Registry | None = None, **params:
     """A learning rate schedule of ``train``: finite factors from 0 on, the same each time."""
     __tracebackhide__ = True
     check_component("schedule", schedule, params, registry)
+
+
+def check_sampler(sampler: Any, *, registry: Registry | None = None, **params: Any) -> None:
+    """A sampler of ``train``: a position for each image, within the list, the same with the same generator."""
+    __tracebackhide__ = True
+    check_component("sampler", sampler, params, registry)
+
+
+def check_splitter(splitter: Any, *, registry: Registry | None = None, **params: Any) -> None:
+    """A splitter of ``split``: a split for each unit, the same with the same generator; no split is empty."""
+    __tracebackhide__ = True
+    check_component("splitter", splitter, params, registry)
+
+
+def check_compare_metric(metric: Any, *, registry: Registry | None = None, **params: Any) -> None:
+    """A metric of ``compare``: a finite number for each image, the same each time."""
+    __tracebackhide__ = True
+    check_component("compare_metric", metric, params, registry)
 
 
 def check_callback(callback: Any, *, registry: Registry | None = None, **params: Any) -> None:

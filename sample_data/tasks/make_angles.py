@@ -1,8 +1,9 @@
-"""Photographs that are turned by a random angle: the data of angle.toml.
+"""Photographs of a wall that are turned by a random angle: the data of angle.toml.
 
-    python sample_data/tasks/make_angles.py PHOTOS turned
+    python sample_data/tasks/make_angles.py turned
 
-Of up to 800 photographs in a folder, the middle is turned by -45 to 45 degrees and cropped, so that no border shows the angle.
+Each tile of brick in ``sample_data/textures`` is turned by twelve angles between -45 and 45 degrees, counter-clockwise, and
+its middle is cut out, so that no border shows the angle. The tiles keep their split.
 """
 
 from __future__ import annotations
@@ -13,31 +14,27 @@ from pathlib import Path
 import numpy as np
 
 from pipekit import images
-from pipekit.errors import ImageError
 from pipekit.recipe.homography import about, matrix
 
-COUNT, SIDE, MOST_DEG = 800, 160, 45
+TEXTURES = Path(__file__).resolve().parent.parent / "textures" / "images"
+TURNS, MOST_DEG = 12, 45
+SIDE = 44
+"""Pixels; the largest square inside a turned tile of 64 x 64, for 45 degrees, is 1 / 1.42 of its side."""
 
 
-def main(photos: Path, folder: Path) -> None:
+def main(folder: Path) -> None:
     chance = np.random.default_rng(7)
     folder.mkdir(parents=True, exist_ok=True)
-    rows = ["file,angle"]
-    files = sorted(path for path in photos.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
-    for file in chance.permutation(np.array(files, object))[:COUNT]:
-        try:
-            pixels = images.read(file)
-        except ImageError:
-            continue
-        side = min(pixels.shape[:2])
-        angle = float(np.round(chance.uniform(-MOST_DEG, MOST_DEG), 2))
-        top, left = ((size - side) // 2 for size in pixels.shape[:2])
-        square = images.resize(pixels[top : top + side, left : left + side], (SIDE * 3 // 2, SIDE * 3 // 2))
-        turned = images.warp(square, _rotation(angle, square.shape[0]), square.shape[:2])
-        edge = (turned.shape[0] - SIDE) // 2  # the largest square inside, for 45 degrees, is 1 / 1.42 of the side
-        name = f"{len(rows):04}.jpg"
-        images.write(folder / name, turned[edge : edge + SIDE, edge : edge + SIDE])
-        rows.append(f"{name},{angle}")
+    rows = ["file,angle,split"]
+    for split in ("train", "val", "test"):
+        for file in sorted((TEXTURES / split / "brick").iterdir()):
+            tile = images.read(file)
+            edge = (tile.shape[0] - SIDE) // 2
+            for angle in chance.uniform(-MOST_DEG, MOST_DEG, TURNS).round(2):
+                turned = images.warp(tile, _rotation(float(angle), tile.shape[0]), tile.shape[:2])
+                name = f"{len(rows):04}.png"
+                images.write(folder / name, turned[edge : edge + SIDE, edge : edge + SIDE])
+                rows.append(f"{name},{angle},{split}")
     (folder / "angles.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 
@@ -49,4 +46,4 @@ def _rotation(angle_deg: float, side: int) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]))

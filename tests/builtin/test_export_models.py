@@ -44,7 +44,7 @@ REGISTRY = load_registry(installed=False)
 def folder(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Path:
     """A functional model with random weights, 16 x 20 x 3 to three classes, with batch normalisation and dropout inside.
 
-    Half of the pictures are unlike the others to it: *none of these*.
+    Half of the pictures are unlike the others to it: *none of these*. Images are padded to its input size.
     """
     from pipekit.learning.keras_backend import load_keras
 
@@ -59,7 +59,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Path:
     made = tmp_path_factory.mktemp("model")
     model.save(made / "model.keras")
     info = {"classes": CLASSES, "input_shape_hwc": [16, 20, 3], "template": "made", "params": {"units": [3]}, "unknown": LIMIT}
-    seen = np.stack([images.resize(images.read(pictures / f"{number:02d}.png"), (16, 20)) for number in range(12)])
+    info |= {"preprocessing": {"fit": "pad"}}
+    seen = np.stack([images.fitted(images.read(pictures / f"{number:02d}.png"), (16, 20), "pad") for number in range(12)])
     features = keras.Model(source, x).predict_on_batch(seen.astype(np.float32))
     found = Unknown(unit(features[:6]).astype(np.float32), 1.0)
     lowest, highest = np.sort(found.scores(features))[5:7]
@@ -73,7 +74,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("pictures")
     rng = np.random.default_rng(5)
     for number in range(12):
-        images.write(place / f"{number:02d}.png", images.resize(rng.integers(0, 256, (4, 5, 3), dtype=np.uint8), (48, 60)))
+        images.write(place / f"{number:02d}.png", images.resize(rng.integers(0, 256, (4, 5, 3), dtype=np.uint8), (48, 90)))
     (place / "12.png").write_bytes(b"no image")
     return place
 
@@ -209,7 +210,7 @@ def test_a_savedmodel_takes_the_bytes_of_files(folder: Path, pictures: Path, tmp
     assert (check["from_files"]["count"], check["from_files"]["pictures"]) == (12, "the files of 12 images")
     assert "from the files of 12 images" in said["headline"]
     (tmp_path / "photographs").mkdir()
-    for number, data in enumerate([data for name, data in photographs() if name.startswith("JPEG")][:12]):
+    for number, data in enumerate([data for name, data in photographs() if name.startswith("JPEG")][::5]):
         (tmp_path / f"photographs/{number}.jpg").write_bytes(data)
     with pytest.raises(StageError, match="the files of"):
         export("savedmodel", folder, tmp_path / "strict", images=tmp_path / "photographs", file_tolerance=1e-9)
@@ -265,7 +266,9 @@ def test_the_exported_model_answers_as_the_original(to: str, folder: Path, pictu
     assert checked["same_unknown"] >= (5 if "int8" in to else 12)
     assert f"{checked['largest_difference']:.1e}" in said["headline"]
     assert (out / "labels.txt").read_text("utf-8").splitlines() == CLASSES
-    assert json.loads((out / "model.json").read_text("utf-8"))["classes"] == CLASSES
+    info = json.loads((out / "model.json").read_text("utf-8"))
+    assert (info["classes"], info["preprocessing"]["fit"]) == (CLASSES, "pad")
+    assert load_predictor(out, REGISTRY.get).prepare(pictures / "00.png").tolist() == pixels[0].tolist()
     card = (out / "model_card.md").read_text("utf-8")
     assert "To be filled in" in card.partition("## Licence")[2]
     assert "`Straße`" in card

@@ -570,6 +570,7 @@ def test_bad_annotations_are_no_bad_images(tmp_path: Path, monkeypatch: pytest.M
     assert [(one.part_of, one.id) for one in dataset.failed()] == [(name, f"{name} line {line}") for name, line in parts]
     (said,) = made.outcome.stages[0].warnings
     assert said.startswith("4 annotations can't be used and left out, but not the images")
+    assert said.endswith(f"where there is no run, pipekit stage import.yolo --path {tmp_path / 'data'} --name NAME makes one")
     (listed,) = made.folder.rglob("failed.csv")
     assert listed.read_text().count(" line ") == 4
     again = pipekit.run_stage("import.yolo", path="data", max_failed=0.0, name="boxes").outcome.stages[0]

@@ -107,10 +107,6 @@ def test_what_can_not_be_used_is_listed_with_file_line_and_value(tmp_path: Path)
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (
-            "filename, cat, dog\na.png, 1, 1\nb.png, 0, 1\n",
-            "a column of 0 and 1 for each class (cat, dog): an image may have several; a dataset here has one class an image",
-        ),
         ("Pixel Value, Class\n0, background\n", "the classes of masks beside it; read its folder with import.roboflow_masks"),
         ("filename,region_shape_attributes\na.png,{}\n", "an export of VGG Image Annotator; read it with import.via"),
     ],
@@ -125,7 +121,8 @@ def test_other_tables_are_named_and_no_boxes(tmp_path: Path, text: str, reason: 
 
 
 @pytest.mark.parametrize(
-    "text", ["image,label\na.png,dog\n", "image,age\na.png,1\n", "image,label,x\na.png,1,0\n", "a.png,dog\n"]
+    "text",
+    ["image,label\na.png,dog\n", "image,age\na.png,1\n", "image,label,x\na.png,1,0\n", "a.png,dog\n", "file,x,y\na.png,1,1\n"],
 )
 def test_one_row_per_image_is_still_a_table(tmp_path: Path, text: str) -> None:
     picture(tmp_path / "a.png")

@@ -130,6 +130,15 @@ def test_an_image_of_another_size_than_stated_is_listed(tmp_path: Path, size: st
     assert "the image has 60 x 40 px" in failed["a.png"] or "width is 'sixty'" in failed["a.png"]
 
 
+def test_a_subset_before_the_name_is_not_taken_for_a_part_of_its_path(tmp_path: Path) -> None:
+    picture(tmp_path / "images/a.png")
+    picture(tmp_path / "images/b.png")
+    cvat_file(
+        tmp_path / "annotations.xml", image("a.png", more='subset="Train"'), image("C:/photos/b.png", more='subset="Train"')
+    )
+    assert [row.id for row in cvat.read(tmp_path, FileParams()) if isinstance(row, Adjusted)] == ["images/b.png"]
+
+
 def test_the_subsets_of_a_project_may_have_images_of_the_same_name(tmp_path: Path) -> None:
     for subset in ("Test", "Train"):
         picture(tmp_path / "images" / subset / "a.png")

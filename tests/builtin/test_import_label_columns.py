@@ -17,6 +17,8 @@ from pipekit.contract import Adjusted, Failure
 from pipekit.engine.adhoc import AdhocPipeline
 from pipekit.errors import ReadingsError, UserError
 from pipekit.registry.format_choice import parse_format
+from pipekit.registry.registry import load_registry
+from pipekit.registry.sniffing import find_importer
 from tests.builtin.annotated import picture
 
 
@@ -66,6 +68,11 @@ def test_a_column_that_may_be_the_classes_is_asked_about(tmp_path: Path) -> None
     assert labels(file, labels=False) == [None] * 6
 
 
+def test_numbers_beside_columns_that_may_be_the_classes_are_offered_to_be_predicted(tmp_path: Path) -> None:
+    error = refused(table(tmp_path, "image,age,weight,sex,camera", *["20.5,81.5,f,A", "21.25,70,m,B"] * 3))
+    assert formats(error) == ["csv:label=sex", "csv:label=age:task=number", "csv:label=weight:task=number", "csv:labels=no"]
+
+
 def test_of_two_columns_by_name_one_is_chosen(tmp_path: Path) -> None:
     error = refused(table(tmp_path, "image,disease class,breed class", *["a,x", "b,y"] * 3))
     assert formats(error) == ["csv:label=disease class", "csv:label=breed class", "csv:labels=no"]
@@ -102,6 +109,8 @@ def test_a_later_row_with_several_ones_is_listed(tmp_path: Path) -> None:
 def test_several_columns_that_are_1(tmp_path: Path) -> None:
     error = refused(table(tmp_path, "image,rust,crack,dent", "1,0,0", "1,1,0", "0,0,1"))
     assert "a column of 0 and 1 for each class (rust, crack, dent), and some images have several or none" in error.message
+    assert formats(error)[0] == "csv:task=multilabel"
+    assert find_importer(load_registry(), tmp_path / "labels.csv").importer == "csv"
 
 
 # --- the values ----------------------------------------------------------------------------------------------------------

@@ -133,6 +133,41 @@ def test_an_annotation_with_a_short_name_or_number_is_asked_about(tmp_path: Path
         find_importer(REGISTRY, root)
 
 
+@pytest.mark.parametrize(
+    ("names", "file"),
+    [
+        ("jpg/image_1.jpg jpg/image_2.jpg", "imagelabels.mat"),  # Oxford's flowers
+        ("cars_train/cars_train/1.jpg cars_test/cars_test/1.jpg", "devkit/cars_meta.mat"),
+        ("images/1.jpg images/2.jpg", "labels.xlsx"),
+    ],
+)
+def test_a_file_that_can_not_be_searched_is_asked_about_where_no_folder_says_a_class(
+    tmp_path: Path, names: str, file: str
+) -> None:
+    root = tree(tmp_path, *names.split(), file)
+    with pytest.raises(ReadingsError, match=f"has {file}, which may say what its images show"):
+        find_importer(REGISTRY, root)
+    tree(root, *(f"{name.rpartition('/')[0]}/{at}/{at}.jpg" for name in names.split() for at in ("rose", "tulip")))
+    assert find_importer(REGISTRY, root).importer == "folders"
+
+
+def test_a_split_that_lies_in_a_folder_of_its_own_name_is_no_class(tmp_path: Path) -> None:
+    root = tree(tmp_path, "cars_train/cars_train/1.jpg", "cars_test/cars_test/2.jpg")
+    assert [(row.label, row.split) for row in read(root, FoldersParams()) if isinstance(row, Sample)] == [
+        (None, "test"),
+        (None, "train"),
+    ]
+
+
+def test_words_of_which_each_split_has_its_own_are_no_classes(tmp_path: Path) -> None:
+    root = tree(
+        tmp_path, *(f"{split}_images/{name}_{at}.jpg" for at in range(3) for split, name in (("train", "a"), ("test", "b")))
+    )
+    assert find_importer(REGISTRY, root).importer == "folders"
+    tree(root, *(f"test_images/a_{at}.jpg" for at in range(3)))
+    assert find_importer(REGISTRY, root).importer == "names"
+
+
 def test_a_caption_by_the_name_of_an_image_is_no_annotation(tmp_path: Path) -> None:
     assert find_importer(REGISTRY, tree(tmp_path, "cat/1.jpg", "cat/1.txt", "dog/2.jpg", "dog/2.txt")).importer == "folders"
 

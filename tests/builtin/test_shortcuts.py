@@ -12,7 +12,7 @@ import pytest
 
 import pipekit
 from pipekit import images
-from pipekit.builtin.inspect import shortcut_tree
+from pipekit.builtin.inspect import _sentence, shortcut_tree, summary
 from pipekit.builtin.inspect.checks.shortcuts import ShortcutsParams, shortcuts
 from pipekit.builtin.inspect.measured import MeasuredRows
 from pipekit.contract import Finding
@@ -151,6 +151,12 @@ def test_inspect_names_the_shortcut_of_photographs(tmp_path: Path, monkeypatch: 
     result = pipekit.inspect("photos")
     (finding,) = (one for one in result.found["findings"] if one["check"] == "shortcuts")
     assert "format is PNG: 100 % a" in finding["message"]
+
+
+def test_a_finding_about_the_whole_dataset_is_not_counted_as_no_image() -> None:
+    shortcut, copies = Finding("shortcuts", "warning", ""), Finding("leakage", "warning", "", ("1", "2"))
+    found = {"num_images": 40, "summary": summary([shortcut, copies])}
+    assert _sentence(found) == "40 images: shortcuts 1 finding, leakage 2"
 
 
 @pytest.mark.parametrize("gains", [(1.15, 1.0, 0.8), (1.0, 0.85, 1.0), (0.85, 1.0, 1.15), (1.0, 1.0, 1.0)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -17,8 +18,11 @@ from pydantic import ValidationError
 
 from pipekit import images
 from pipekit.builtin.split import COPIES, GROUP, SplitParams, outside_state, split
-from pipekit.builtin.split.allocate import Unit, by_hash, position, stratified
+from pipekit.builtin.split.allocate import Singles, Unit, by_hash, position, positions_of, stratified
+from pipekit.builtin.split.fixed_splits import Request, assign
+from pipekit.builtin.split.groups import Items
 from pipekit.builtin.split.split_file import Remembered, SplitFile
+from pipekit.columnar import Chosen, Columns, Few, Texts, short_hashes
 from pipekit.contract import PAUSE, Dataset, Sample
 from pipekit.errors import ImageError, StageError, UserError
 
@@ -45,11 +49,28 @@ def tally(units: Iterable[Unit], places: Iterable[str]) -> Counter[tuple[str, st
     return found
 
 
+def dealt(units: list[Unit], fractions: dict[str, float], seed: int) -> list[str]:
+    """The place of each unit; those of one image are given as arrays."""
+    alone = [number for number, unit in enumerate(units) if not unit.place and unit.size == 1]
+    others = [number for number in range(len(units)) if number not in set(alone)]
+    names = tuple(dict.fromkeys(units[number].classes[0][0] for number in alone))
+    classes = np.array([names.index(units[number].classes[0][0]) for number in alone], np.int64)
+    positions = positions_of(seed, (units[number].key for number in alone), len(alone))
+    found, places = stratified([units[number] for number in others], fractions, seed, Singles(positions, classes, names))
+    of_alone = [list(fractions)[place] for place in places.tolist()]
+    return [place for _, place in sorted([*zip(others, found, strict=True), *zip(alone, of_alone, strict=True)])]
+
+
+def hashed(units: list[Unit], fractions: dict[str, float], seed: int) -> list[str]:
+    places = by_hash(positions_of(seed, (unit.key for unit in units), len(units)), fractions)
+    return [list(fractions)[place] for place in places.tolist()]
+
+
 @settings(deadline=None)
 @given(sizes, fractions, st.integers(0, 5))
 def test_every_class_is_within_one_image_of_ideal(sizes: dict[str, int], fractions: dict[str, float], seed: int) -> None:
     units = singles(sizes)
-    found = tally(units, stratified(units, fractions, seed))
+    found = tally(units, dealt(units, fractions, seed))
     for label, size in sizes.items():
         for name, share in fractions.items():
             assert abs(found[label, name] - size * share) < 1 + 1e-6
@@ -61,9 +82,9 @@ def test_added_images_move_none_and_fill_what_is_short(
     sizes: dict[str, int], more: dict[str, int], fractions: dict[str, float], seed: int
 ) -> None:
     old = singles(sizes)
-    placed = [replace(u, place=p) for u, p in zip(old, stratified(old, fractions, seed), strict=True)]
+    placed = [replace(u, place=p) for u, p in zip(old, dealt(old, fractions, seed), strict=True)]
     new = [replace(u, key=f"new {u.key}") for u in singles(more)]
-    places = stratified([*placed, *new], fractions, seed)
+    places = dealt([*placed, *new], fractions, seed)
     assert places[: len(placed)] == [unit.place for unit in placed]
     found = tally([*placed, *new], places)
     for label in {**sizes, **more}:
@@ -81,35 +102,35 @@ def test_the_order_of_images_does_not_matter(
     units = singles(sizes)
     mixed = units.copy()
     chance.shuffle(mixed)
-    assert dict(zip(units, stratified(units, fractions, seed), strict=True)) == dict(
-        zip(mixed, stratified(mixed, fractions, seed), strict=True)
+    assert dict(zip(units, dealt(units, fractions, seed), strict=True)) == dict(
+        zip(mixed, dealt(mixed, fractions, seed), strict=True)
     )
 
 
 def test_totals_are_near_ideal_over_many_small_classes() -> None:
     units = singles({f"class {number}": 3 for number in range(100)})
-    totals = Counter(stratified(units, THREE, 0))
+    totals = Counter(dealt(units, THREE, 0))
     assert abs(totals["val"] - 45) <= 3
     assert abs(totals["test"] - 45) <= 3
 
 
 def test_a_class_of_one_image_is_for_training() -> None:
-    assert stratified(singles({"a": 40, "b": 1}), THREE, 3)[-1] == "train"
+    assert dealt(singles({"a": 40, "b": 1}), THREE, 3)[-1] == "train"
 
 
 @settings(deadline=None)
 @given(st.lists(st.integers(1, 9), min_size=12, max_size=40), st.integers(0, 3))
 def test_groups_are_divided_by_their_sizes(group_sizes: list[int], seed: int) -> None:
     units = [Unit(str(n), (("a", size),)) for n, size in enumerate(group_sizes)]
-    found = tally(units, stratified(units, THREE, seed))
+    found = tally(units, dealt(units, THREE, seed))
     for name, share in THREE.items():
         assert abs(found["a", name] - share * sum(group_sizes)) <= max(group_sizes) + 1
 
 
 def test_hash_mode_hangs_on_the_key_alone_and_keeps_the_fractions_in_expectation() -> None:
     units = [Unit(str(number), (("a", 1),)) for number in range(10_000)]
-    places = by_hash(units, THREE, 7)
-    assert places[5000:] == by_hash(units[5000:], THREE, 7)
+    places = hashed(units, THREE, 7)
+    assert places[5000:] == hashed(units[5000:], THREE, 7)
     counts = Counter(places)
     for name, share in THREE.items():
         assert abs(counts[name] - share * 10_000) < 4 * (10_000 * share * (1 - share)) ** 0.5
@@ -118,8 +139,8 @@ def test_hash_mode_hangs_on_the_key_alone_and_keeps_the_fractions_in_expectation
 
 def test_the_test_set_stays_when_val_grows() -> None:
     units = [Unit(str(number), (("a", 1),)) for number in range(1000)]
-    before = by_hash(units, THREE, 1)
-    after = by_hash(units, {"train": 0.5, "val": 0.35, "test": 0.15}, 1)
+    before = hashed(units, THREE, 1)
+    after = hashed(units, {"train": 0.5, "val": 0.35, "test": 0.15}, 1)
     assert [p == "test" for p in before] == [p == "test" for p in after]
 
 
@@ -480,6 +501,7 @@ def test_images_without_a_class_are_split_too(tmp_path: Path) -> None:
         ({"group_pattern": "a", "group_column": "b"}, "give one of them"),
         ({"folds": 1}, "at least 2"),
         ({"folds": 3, "fold": 4}, "fold 4 of 3"),
+        ({"folds": 3, "fractions": {"test": 1}}, "nothing to fold"),
     ],
 )
 def test_parameters_that_make_no_sense_are_refused(params: dict[str, Any], message: str) -> None:
@@ -513,7 +535,7 @@ def test_the_file_is_on_the_disk_before_it_replaces_the_last(tmp_path: Path, mon
     line = split_file.Remembered("a", "12", "cat", "train")
     split_file.SplitFile.of([]).write(tmp_path / "split.csv", [line])
     assert synced == [False]
-    assert split_file.SplitFile.read(tmp_path / "split.csv").lines == [line]
+    assert list(split_file.SplitFile.read(tmp_path / "split.csv")) == [line]
 
 
 @settings(max_examples=40)
@@ -528,12 +550,66 @@ def test_lines_that_are_spliced_in_are_those_of_a_file_written_anew(
         return Remembered(f"a/{number:02}.jpg", f"{content:064}", "a", "train" if content % 2 else "val")
 
     old = {number: line(number, number) for number in before}
-    SplitFile.of([]).write(path, old.values())
+    SplitFile.of([]).write(path, [old[number] for number in sorted(old)])
     added = {number: line(number, 100 + content) for number, content in news}
-    written = SplitFile.read(path).write(path, added.values())
-    assert SplitFile.read(path).lines == [found for _, found in sorted({**old, **added}.items())]
+    changed, notes = SplitFile.read(path).write(path, [added[number] for number in sorted(added)])
     anew = SplitFile.read(path)
-    assert written.lines == anew.lines
+    assert changed
+    assert list(anew) == [found for _, found in sorted({**old, **added}.items())]
+    written = SplitFile.read(path, notes)
+    assert list(written) == list(anew)
     for name in ("names", "contents"):
         np.testing.assert_array_equal(getattr(written, name), getattr(anew, name))
     assert written.splits.tolist() == anew.splits.tolist()
+
+
+def items_with(count: int) -> Items:
+    """Images of ten classes, without groups, each with another content."""
+    ids = [f"class{number % 10}/{number:07d}.jpg" for number in range(count)]
+    hashes = [f"{number:064x}" for number in range(count)]
+    columns = Columns({"id": Texts.of(ids), "sha256": Texts.of(hashes)}, [count], lambda part, places: ())
+    order = columns["id"].sorted_order()
+    names, contents = short_hashes(ids)[order], short_hashes(hashes)[order]
+    none, labels = Few.of([""] * count), Few.of(name.partition("/")[0] for name in ids)
+    return Items(columns, order, Chosen(columns["id"], order), names, contents, labels[order], none, none)
+
+
+@pytest.mark.parametrize("folds", [0, 5])
+def test_a_first_split_makes_no_objects_for_each_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folds: int) -> None:
+    """Ids, labels and lines as objects took 2 kB an image."""
+    from pipekit.builtin.split import split_file
+
+    monkeypatch.setattr(split_file, "CHUNK", 50)
+    monkeypatch.setattr(split_file, "MAX_SPLICED", 50)
+    peaks = []
+    for count in (200, 1_200):
+        items = items_with(count)
+        tracemalloc.start()
+        found = assign(items, [], SplitFile.of([]), Request(THREE, "stratified", 1, folds))
+        changed, notes = SplitFile.of([]).write(tmp_path / f"{count}.csv", found.to_remember)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert changed
+        assert len(SplitFile.read(tmp_path / f"{count}.csv", notes)) == count
+    assert (peaks[1] - peaks[0]) / 1_000 < 400
+
+
+@settings(max_examples=60)
+@given(st.dictionaries(st.sampled_from(["a", "b,", "=c", "d", "é", "\ud800", "z"]), st.integers(0, 3)), st.data())
+def test_merged_lines_are_those_of_both(tmp_path_factory, old: dict[str, int], data: Any) -> None:
+    """Whether or not the file, or what is new, has ids that are quoted."""
+    path = tmp_path_factory.mktemp("splits") / "split.csv"
+    news = data.draw(st.dictionaries(st.sampled_from(["", "a", "b,", "=c", "e", "\ud800"]), st.integers(0, 3)))
+    lines = [
+        {name: Remembered(name, f"{content:064}", "label", "train") for name, content in sorted(some.items())}
+        for some in (old, news)
+    ]
+    SplitFile.of([]).write(path, lines[0].values())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipekit.builtin.split.split_file.CHUNK", 2)
+        patch.setattr("pipekit.builtin.split.split_file.MAX_SPLICED", 1)
+        changed, notes = SplitFile.read(path).write(path, lines[1].values())
+    both = {**lines[0], **lines[1]}
+    assert changed == (both != lines[0])
+    assert sorted(SplitFile.read(path)) == sorted(both.values())
+    assert notes == SplitFile.read(path).notes()

@@ -20,6 +20,7 @@ import pytest
 from pipekit import images
 from pipekit.builtin.train import TrainParams, keras_names, train
 from pipekit.builtin.train.range_test import choose_rate
+from pipekit.cli import main
 from pipekit.contract import Dataset, Failure, Model, Sample
 from pipekit.engine.context import check_share
 from pipekit.engine.run import run_plan
@@ -274,7 +275,9 @@ def test_a_checkpoint_is_on_the_disk_before_it_replaces_the_last(tmp_path: Path,
     assert synced == [False]
 
 
-def test_kill_9_loses_at_most_the_epoch(tmp_path: Path) -> None:
+def test_kill_9_loses_at_most_the_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A real kill of a real run; --resume completes it as if nothing had happened."""
     dataset = write_images(tmp_path, {"train": 4, "val": 2})
     assert len(dataset) == 18
@@ -303,18 +306,13 @@ def test_kill_9_loses_at_most_the_epoch(tmp_path: Path) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(sample.image, path)
 
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([sys.executable, *words], cwd=tmp_path / "killed", capture_output=True, text=True, check=False)
-
-    assert run("-c", script).returncode == -9
+    killed = subprocess.run([sys.executable, "-c", script], cwd=tmp_path / "killed", capture_output=True, check=False)
+    assert killed.returncode == -9
     assert not (tmp_path / "killed" / "runs" / "p" / "model.json").exists()
-    again = run("-m", "pipekit", "run", "--resume", "--json")
-    assert again.returncode == 0, again.stderr
-    assert [event["epoch"] for line in again.stdout.splitlines() if (event := json.loads(line))["event"] == "epoch"] == [
-        3,
-        4,
-        5,
-    ]
+    monkeypatch.chdir(tmp_path / "killed")
+    assert main(["run", "--resume", "--json"]) == 0
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [event["epoch"] for event in events if event["event"] == "epoch"] == [3, 4, 5]
     assert run_plan(load_plan(tmp_path / "whole" / "pipeline.toml")).status == "finished"
     found = [json.loads((tmp_path / name / "runs" / "p" / "model.json").read_text()) for name in ("killed", "whole")]
     assert found[0]["history"] == found[1]["history"]

@@ -45,3 +45,16 @@ def test_a_family_that_cant_be_listed_is_a_warning(monkeypatch: pytest.MonkeyPat
     found = package.components("op", listener=lambda event, **values: events.append((event, values["message"])))
     assert "rotate" in {one.name for one in found}
     assert events == [("warning", "the members of a family could not be listed: ImportError: a library is broken")]
+
+
+def test_a_name_of_the_project_s_plugin_is_hinted_at_and_its_code_is_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("x.py").write_text('open("ran", "w")\nregister("speck", speck)\n')
+    Path("pipeline.toml").write_text('plugins = ["./x.py"]\n')
+    with pytest.raises(UserError, match=r"pipekit components op speck --plugin \./x\.py"):
+        package.component("op", "speck")
+    with pytest.raises(UserError, match="Did you mean 'rotate'"):
+        package.component("op", "rotat")
+    assert not Path("ran").exists()

@@ -81,11 +81,14 @@ def test_the_built_in_plugin_is_whole() -> None:
     of_plugins_alone = {
         "callback",
         "command",
+        "compare_metric",
         "loss",
         "metric",
         "optimizer",
         "page",
+        "sampler",
         "schedule",
+        "splitter",
     }  # others have theirs
     assert {component.kind for component in REGISTRY} == set(KINDS) - of_plugins_alone
 

@@ -1,4 +1,4 @@
-"""Fifty-six wrong plugins, and the words that `pipekit plugins check` must say about each. Each in a process of its own::
+"""Eighty wrong plugins, and the words that `pipekit plugins check` must say about each. Each in a process of its own::
 
     python -m tests.faults.wrong_plugins
 
@@ -111,6 +111,19 @@ def observer(hook: str, arguments: str, body: str) -> str:
     return f"{HEAD}\n@pipekit.hookimpl\ndef {hook}({arguments}):\n    {body}\n"
 
 
+def of(kind: str, arguments: str, body: str) -> str:
+    """A plugin with a function of some kind."""
+    return component(
+        {"losse": "losses"}.get(kind, f"{kind}s"), f'def wrong({arguments}):\n    """A {kind}."""\n{indent(body, "    ")}'
+    )
+
+
+def command(register: str, body: str = "return 0") -> str:
+    """A plugin with a command, and what its hook does first."""
+    code = f'def wrong(folder: Path):\n    """A command."""\n{indent(body, "    ")}'
+    return component("commands", code).replace("    register(", f"    {register}\n    register(")
+
+
 RIGHT_OP = "return image[:, ::-1].copy()"
 SAMPLE = "for file in files:\n    yield pipekit.Sample({id}, {image}, label=file.parent.name)"
 
@@ -179,7 +192,42 @@ OTHERS = (
     Wrong("codec", component("codecs", 'class wrong:\n    """A codec."""\n\n    @staticmethod\n    def suffixes():\n        return (".RAW",)'), "not suffixes in lower case"),
 )  # fmt: skip
 
-WRONG = (*IMPORT, *OPS, *OTHERS)
+LOSS = "from keras import ops\nreturn lambda y_true, y_pred: {}"
+
+TRAINING = (
+    Wrong("nan_loss", of("losse", "params: Nothing", LOSS.format("ops.sum(y_true * y_pred, axis=-1) * float('nan')")), "it is nan", alone=True),
+    Wrong("shape_loss", of("losse", "params: Nothing", LOSS.format("-ops.concatenate([y_true * y_pred, y_true], axis=0)")), "expected one number for each of 4 images", alone=True),
+    Wrong("upside_down_loss", of("losse", "params: Nothing", LOSS.format("ops.sum(y_true * y_pred, axis=-1)")), "right predictions cost", alone=True),
+    Wrong("text_loss", of("losse", "params: Nothing", 'return "focal"'), "expected a keras.losses.Loss or a function", alone=True),
+    Wrong("taken_loss", of("losse", "params: Nothing", LOSS.format("1 - ops.sum(y_true * y_pred, axis=-1)")).replace('"wrong"', '"hinge"'), "Keras has a loss called 'hinge'", alone=True),
+    Wrong("text_metric", of("metric", "params: Nothing", 'return lambda y_true, y_pred: "good"'), "expected numbers, got str", alone=True),
+    Wrong("no_optimizer", of("optimizer", "params: Nothing", 'return "adam"'), "expected a keras.optimizers.Optimizer", alone=True),
+    Wrong("raising_callback", of("callback", "params: Nothing", "from keras import callbacks\nclass Bad(callbacks.Callback):\n    def on_epoch_end(self, epoch, logs=None):\n        raise RuntimeError('down')\nreturn Bad()"), "RuntimeError: down", alone=True),
+    Wrong("negative_schedule", of("schedule", "share, params: Nothing", "return 0.5 - share"), "at the share 0.99 of the steps it gives -0.49"),
+    Wrong("text_schedule", of("schedule", "share, params: Nothing", 'return "half"'), "expected a float, got"),
+    Wrong("moody_schedule", of("schedule", "share, params: Nothing", "return float(np.random.rand())"), "the rate may depend on the share alone"),
+    Wrong("sampler_beyond", of("sampler", "targets, epoch, params: Nothing, rng", "return np.arange(1, len(targets) + 1)"), "returned the position 40; there are 0 to 39"),
+    Wrong("sampler_of_few", of("sampler", "targets, epoch, params: Nothing, rng", "return np.arange(len(targets) // 2)"), "a position for each image"),
+)  # fmt: skip
+
+DECIDING = (
+    Wrong("losing_splitter", of("splitter", "units, fractions, params: Nothing, rng", 'return ["train"] * (len(units) - 1)'), "each unit needs one"),
+    Wrong("foreign_splitter", of("splitter", "units, fractions, params: Nothing, rng", 'return ["holdout"] * len(units)'), "returned the split 'holdout'"),
+    Wrong("one_sided_splitter", of("splitter", "units, fractions, params: Nothing, rng", "return [next(iter(fractions))] * len(units)"), "none went to val"),
+    Wrong("text_comparison", of("compare_metric", "rows, params: Nothing", 'return "good"'), "one for each image, and returned str"),
+)  # fmt: skip
+
+COMMANDS = (
+    Wrong("raising_command", command("1 / 0"), "ZeroDivisionError"),
+    Wrong("printing_command", command('print("hello")'), "prints to standard output", alone=True),
+    Wrong("exiting_command", command("os._exit(0)"), "the process ends with status 0", alone=True),
+    Wrong("taken_command", command("pass").replace('"wrong"', '"train"'), "is a command of pipekit"),
+    Wrong("raising_event", observer("on_event", "run, event, values", 'raise RuntimeError("down")'), "RuntimeError: down"),
+    Wrong("text_event", observer("on_event", "run, event, values", "return event"), "it returned a value of type str"),
+    Wrong("endless_event", observer("on_event", "run, event, values", "time.sleep(3600)"), "it does not end within", alone=True),
+)  # fmt: skip
+
+WRONG = (*IMPORT, *OPS, *OTHERS, *TRAINING, *DECIDING, *COMMANDS)
 
 
 def run_each(folder: Path) -> Iterator[tuple[Wrong, int, str]]:

@@ -13,11 +13,13 @@ import pytest
 from PIL import Image as Pillow
 
 from pipekit import ImageError, images
+from pipekit.contract import Sample
 from pipekit.engine.outcome import Outcome
 from pipekit.engine.run import run_plan, silent
 from pipekit.errors import UserError
-from pipekit.images.value_range import read_deep, scaled
+from pipekit.images.value_range import read_deep, scaled, unread_channels
 from pipekit.pipeline.plan import load_plan
+from pipekit.registry.cheap_checks import _unread
 
 RAMP = np.linspace(0, 4095, 40 * 60).reshape(40, 60)
 
@@ -114,6 +116,9 @@ def test_not_a_number_is_a_reason() -> None:
         (raw_tiff((RAMP - 1000).astype(np.int16), 2), "signed 16-bit samples have no agreed range; state it in the import"),
         (tiff(RAMP.astype(np.float32)), "floating-point 32-bit samples have no agreed range"),
         (raw_tiff(np.zeros((8, 8, 5), np.uint8)), "a TIFF of 5 channels of 8 bits; expected 1, 3 or 4"),
+        (raw_tiff(np.zeros((8, 8, 2), np.uint8)), "a TIFF of 2 channels of 8 bits that are not said to be colours"),
+        (raw_tiff(np.zeros((8, 8)), 3), "floating-point 64-bit samples can't be read: convert them to real numbers"),
+        (raw_tiff(np.zeros((8, 8), np.complex64), 6), "complex 64-bit samples can't be read"),
     ],
 )
 def test_a_tiff_has_its_true_reason(data: bytes, reason: str) -> None:
@@ -142,6 +147,29 @@ def test_a_narrow_range_is_said_on_import_and_by_inspect(twelve_bits: Path) -> N
     assert "end at 4,095 of 65,535, so they are read as nearly black" in said
     assert "value_range = [0, 4095]" in said
     assert "narrow_range" in (made.artifact("inspect").path / "inspect.json").read_text("utf-8")
+
+
+def test_pages_and_channels_that_are_not_read_are_said_on_import(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    page = Pillow.new("RGB", (8, 8))
+    page.save(tmp_path / "images/b.tif", save_all=True, append_images=[page, page])
+    plan = load_plan(table={"name": "t", "stages": {"data": {"use": "import.folders", "path": "images"}}}, base_dir=tmp_path)
+    (said,) = run_plan(plan, silent, publish=False).stages[0].warnings
+    assert said == "images may hold more than is read. For example: b.tif has 3 pages or frames, of which the first is read"
+    Pillow.new("RGBX", (8, 8)).save(tmp_path / "images/a.tif")
+    assert list(_unread([Sample(name, str(tmp_path / "images" / name)) for name in ("a.tif", "b.tif")])) == [
+        "images may hold more than is read. For example: a.tif has 4 channels, of which 3 are read"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("mode", "channels"), [("L", (1, 1)), ("LA", (2, 2)), ("RGB", (3, 3)), ("RGBA", (4, 4)), ("RGBX", (4, 3)), ("CMYK", (4, 4))]
+)
+def test_channels_that_are_neither_colours_nor_transparency_are_not_read(mode: str, channels: tuple[int, int]) -> None:
+    file = io.BytesIO()
+    Pillow.new(mode, (8, 8)).save(file, "TIFF")
+    assert unread_channels(file.getvalue()) == channels
+    assert unread_channels(png(RAMP.astype(np.uint16))) == (0, 0)
 
 
 def test_a_stated_range_is_black_to_white(twelve_bits: Path) -> None:

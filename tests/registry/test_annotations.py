@@ -46,7 +46,7 @@ def table(header: str, *cells: str) -> str:
     ("text", "found"),
     [
         (table("image_id,label", "cat"), [("train.csv", "csv"), ("", "folders")]),
-        (table("image_id,healthy,rust", "1", "1"), [("", "folders")]),  # several labels an image: no importer reads that yet
+        (table("image_id,healthy,rust", "1", "1"), [("train.csv", "csv"), ("", "folders")]),  # several labels
         (table("image_id,healthy,rust", "1", "0"), [("train.csv", "csv"), ("", "folders")]),
         (table("image_id,Finding Labels", "Mass|Effusion"), [("train.csv", "csv"), ("", "folders")]),
         (table("id,age", "20.5"), [("train.csv", "csv"), ("", "folders")]),

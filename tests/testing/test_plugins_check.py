@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+import pipekit.testing
 from pipekit.cli import main
+from pipekit.testing import kit
 
 GOOD = '''
 """A good plugin."""
@@ -119,3 +123,16 @@ def test_nothing_tried_is_no_success(folder: Path, capsys: pytest.CaptureFixture
     (folder / "empty.py").write_text("import pipekit\n")
     assert main(["plugins", "check", "empty.py"]) == 1
     assert "no hook of it registers or observes anything" in capsys.readouterr().out
+
+
+def test_the_checks_need_no_pytest() -> None:
+    """A person who only uses pipekit has none, and the README lets them check a plugin."""
+    code = "import sys; sys.modules['pytest'] = None; import pipekit.testing.checks.separate, pipekit.testing.checks.plugin"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_pytest_finds_the_fixtures_of_the_kit() -> None:
+    assert {"pipekit_project", "tiny_dataset", "check_op"} <= {*dir(pipekit.testing)}
+    assert pipekit.testing.tiny_dataset is kit.tiny_dataset
+    with pytest.raises(AttributeError, match="no attribute 'chek_op'"):
+        pipekit.testing.chek_op  # noqa: B018

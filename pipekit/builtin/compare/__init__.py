@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from pipekit.contract import Context, Files, Params, Report, param, stage
+from typing import Annotated
+
+from pipekit.contract import Call, Context, Files, Params, Report, Uses, param, stage
 from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, supports, task_of
 
 
 class CompareParams(Params):
     names: tuple[str, ...] = param((), "Names of the reports, in their order; empty: A, B, C …")
+    metrics: tuple[Annotated[Call, Uses("compare_metric")], ...] = param(
+        (), "Further metrics of plugins, each with the paired difference and its interval", in_key="changed"
+    )
     pictures: int = param(96, "Maximum number of thumbnails of images where the models disagree", unit="images", ge=0, le=2000)
     thumbnail_px: int = param(160, "Longest side of a thumbnail", unit="px", ge=32, le=1024)
 
@@ -18,7 +23,7 @@ def compare(ctx: Context, reports: tuple[Report, ...], params: CompareParams) ->
     """Compare each report with the first one, image by image, and write ``compare.html`` and ``comparison.json``."""
     import json
 
-    from pipekit.builtin.compare import of_task
+    from pipekit.builtin.compare import further, of_task
     from pipekit.builtin.compare.paired import compare_all, read_answers
     from pipekit.builtin.compare.sections import FOLDED, build_sections, top_of
     from pipekit.errors import UserError
@@ -36,6 +41,8 @@ def compare(ctx: Context, reports: tuple[Report, ...], params: CompareParams) ->
     answers = [read_answers(name, report.path) for name, report in zip(names, reports, strict=True)]
     task = of_task.one_task(names, [task_of(report) for report in reports])
     found = compare_all(answers) if task == CLASSES else of_task.compare_all(answers, task)
+    if params.metrics:
+        found["further"] = further.compare_all(answers, params.metrics, task)
     (ctx.out_dir / "comparison.json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")
     sections = list(build_sections(answers, found, params))
     top = top_of(found, dict(sections))

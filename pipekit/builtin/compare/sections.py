@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pipekit.builtin.compare import of_task
+from pipekit.builtin.compare import further, of_task
 from pipekit.builtin.compare.paired import Answers
 from pipekit.contract import Figure, Picture, Section, Table
 from pipekit.errors import ImageError
@@ -33,6 +33,8 @@ def build_sections(
             else f"Where do the models disagree? {len(pictures)} images are below, the largest differences first."
         )
         yield "changed", Section("Disagreements", words, pictures=pictures)
+    if "further" in found:
+        yield "further", further.section(found["further"])
     yield "figures", of_task.figures(answers) if "task" in found else _figures(answers)
     rows = differing(answers)
     if rows:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,6 +36,9 @@ NAMES = {
     "bias": "bias: mean of predicted minus true",
 }
 
+MOSTLY = 0.5
+"""From this share of the mean absolute error on, a shift of all predictions is most of the error."""
+
 
 def measure(ctx: Context, found: Answered, params: EvaluateParams) -> dict[str, Any]:
     """The content of ``metrics.json``."""
@@ -51,7 +54,7 @@ def measure(ctx: Context, found: Answered, params: EvaluateParams) -> dict[str, 
     mean = _training_mean(found)
     about = found.info.get("value", {})
     constant = figures.errors_of(true, np.full(len(true), mean))
-    return {
+    metrics = {
         "task": "regression",
         **common(found),
         "value": {"name": found.classes[0], "unit": about.get("unit", "")},
@@ -59,6 +62,7 @@ def measure(ctx: Context, found: Answered, params: EvaluateParams) -> dict[str, 
         "baseline": {"rule": "the mean of the training images", "value": mean, **constant},
         "prediction_interval": _coverage(true, predicted, about.get("interval"), found.groups),
     }
+    return metrics | {"doubts": doubts(metrics)}
 
 
 def truth(found: Answered) -> NDArray[np.float64]:
@@ -90,7 +94,7 @@ def predictions(found: Answered, metrics: dict[str, Any], paths: bool = True) ->
     return table_of(rows, ["id", "value", "predicted", "low", "high", "error", *head])
 
 
-def _unit(metrics: dict[str, Any]) -> str:
+def _unit(metrics: Mapping[str, Any]) -> str:
     return f" {metrics['value']['unit']}" if metrics["value"]["unit"] else ""
 
 
@@ -134,9 +138,30 @@ def _summary(metrics: dict[str, Any]) -> Section:
         )
     else:
         words += "\n\nThere is no prediction interval: it needs at least 9 labelled images of val."
+    for doubt in metrics["doubts"]:
+        words += f"\n\n**{doubt[0].upper()}{doubt[1:]}.**"
     if metrics["num_failed"]:
         words += f" {metrics['num_failed']} images can't be read and are not counted."
     return Section("Summary", words, tables=(Table(("figure", "model", "baseline"), rows, "Errors"),))
+
+
+def doubts(metrics: Mapping[str, Any]) -> list[str]:
+    """What contradicts the figures: a prediction interval that holds less often than promised, errors that are mostly a shift.
+
+    Both compare with the end of a 95 % interval, so that few images raise no doubt by chance.
+    """
+    said = []
+    interval, shift = metrics["prediction_interval"], metrics["bias"]
+    if interval and (high := interval["coverage"]["high"]) is not None and high < interval["level"]:
+        said.append(
+            f"the prediction interval holds for {estimate_words(interval['coverage'])} of the images, "
+            f"not for {interval['level']:.0%}: they differ from those of val, from which its width comes"
+        )
+    low, high = shift["low"], shift["high"]
+    if low is not None and high is not None and low * high > 0 and abs(shift["value"]) >= MOSTLY * metrics["mae"]["value"]:
+        by = f"{abs(shift['value']):.4g}{_unit(metrics)} too {'much' if shift['value'] > 0 else 'little'}"
+        said.append(f"the predictions are {by} on average: most of the error is this shift")
+    return said
 
 
 def _residuals(found: Answered, metrics: dict[str, Any]) -> Section:

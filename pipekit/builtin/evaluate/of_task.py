@@ -79,6 +79,8 @@ def evaluate_task(ctx: Context, model: Path, task: str, dataset: Dataset, params
     else:
         from pipekit.builtin.evaluate import numbers as module  # type: ignore[no-redef]
     metrics = module.measure(ctx, found, params)
+    for doubt in metrics.get("doubts", ()):
+        ctx.warn(doubt)
     return _write(ctx, found, metrics, params, module)
 
 

@@ -338,10 +338,10 @@ class Images:
         paths = [_from_url(name) if "://" in name or "?" in name else name for name in names]
         identity = source.prefix + (paths[0] if paths else "?")
         try:
-            name, found = next(((path, file) for path in paths if (file := self._folders.find(path))), ("", None))
+            found = next((file for path in paths if (file := self._folders.find(path))), None)
         except UnusableError as error:
             return Failure(identity, f"{where}: {error}")
-        remark = how_found(name, found) if found else ""
+        remark = min((how_found(path, found) for path in paths), key=len) if found else ""  # "" if one of them is whole
         if found is None:
             found, remark = AnyCase(self._seen).find_among((*self._folders.first, *self._folders.others), paths), BY_OTHER_CASE
         if found is None:

@@ -256,21 +256,9 @@ def other_table(file: Path) -> str:
     if has_words(file, ("region_shape_attributes",), 1 << 16):
         return "an export of VGG Image Annotator; read it with import.via"
     try:
-        rows = [row for _, row in islice(_cells(file, ","), LOOKED_AT + 1)]
+        header = next((row for _, row in _cells(file, ",")), [])
     except UserError:
         return ""
-    header, rows = (rows[0], rows[1:]) if rows else ([], [])
     if [name.strip().lower() for name in header[:2]] == ["pixel value", "class"]:
         return "the classes of masks beside it; read its folder with import.roboflow_masks"
-    return several_labels(header, rows)
-
-
-def several_labels(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Why a table with a column of 0 and 1 for each class has not one class an image; "" if it has, or is another table."""
-    flags = [[cell.strip() for cell in row[1:]] for row in rows]
-    if len(header) < 3 or not flags or not all(row and set(row) <= {"0", "1"} for row in flags) or by_name(header, LABEL_NAMES):
-        return ""
-    if all(row.count("1") == 1 for row in flags):  # one-hot: one class an image
-        return ""
-    columns = first_of(name.strip() for name in header[1:])
-    return f"a column of 0 and 1 for each class ({columns}): an image may have several; a dataset here has one class an image"
+    return ""

@@ -10,12 +10,11 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from pipekit.builtin.importers.annotated import UnusableError
-from pipekit.images.polygons import Polygon, polygons_of, traced
+from pipekit.images.polygons import Polygon, drawn, polygons_of, traced
 
 MAX_BITS = 60
 """Maximum size of a run length. Each character more would double the time, up to hours for a text of megabytes."""
@@ -106,13 +105,7 @@ def _runs(counts: list[int], size_hw: tuple[int, int]) -> Mask:
 
 
 def _polygons(polygons: list[Any], size_hw: tuple[int, int]) -> Mask:
-    """Filled polygons. COCO's corners lie between pixels: (0, 0) is the upper left corner of the first pixel."""
-    mask = np.zeros(size_hw, np.uint8)
-    for polygon in polygons:
-        points = np.asarray(polygon, np.float64).reshape(-1, 2)
-        if len(points) < 3 or not np.isfinite(points).all():
-            raise UnusableError("a polygon with fewer than three corners, or not made of numbers")
-        limit = 8 * max(size_hw)
-        fixed = np.round((np.clip(points, -limit, limit) - 0.5) * 16).astype(np.int32)
-        cv2.fillPoly(mask, [fixed], (1,), shift=4)
-    return mask
+    found = [np.asarray(polygon, np.float64).reshape(-1, 2) for polygon in polygons]
+    if any(len(points) < 3 or not np.isfinite(points).all() for points in found):
+        raise UnusableError("a polygon with fewer than three corners, or not made of numbers")
+    return drawn(found, size_hw)

@@ -107,7 +107,7 @@ def _found(columns: Columns, table: Table) -> Columns:
                 [_as_several(), *(_as_column(name) for name in flags[:4])],
             )
     if table.alone and (maybe := [name for name in others if _may_be_classes(name, table)]):
-        raise _unclear(table, maybe)
+        raise _unclear(table, maybe, [name for name in others if _is_measured(name, table)])
     if table.alone and (numbers := [name for name in others if _is_measured(name, table)]) and len(others) == len(numbers) == 1:
         raise _number(numbers[0], table)
     return columns
@@ -281,6 +281,10 @@ def _as_names(label: str, what: str) -> Reading:
     )
 
 
+def _as_number(name: str) -> Reading:
+    return Reading(f"the numbers in column {name!r}, to be predicted", format=f"label={name}:task=number")
+
+
 _WITHOUT = Reading("the images without classes", format="labels=no")
 
 
@@ -289,11 +293,11 @@ def _error(table: Table, message: str, readings: Sequence[Reading], more: str = 
     return ReadingsError(f"{table.where} {message}", chosen, more)
 
 
-def _unclear(table: Table, names: Sequence[str]) -> ReadingsError:
+def _unclear(table: Table, names: Sequence[str], numbers: Sequence[str] = ()) -> ReadingsError:
     return _error(
         table,
         f"has no column that is surely the classes; {first_of(map(repr, names))} may be",
-        [*map(_as_column, names[:6]), _WITHOUT],
+        [*map(_as_column, names[:6]), *map(_as_number, numbers[:4]), _WITHOUT],
     )
 
 

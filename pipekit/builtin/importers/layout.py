@@ -73,9 +73,14 @@ def _trunks(path: Path, folders: tuple[str, ...], split: str, rule: Rule) -> lis
         len(names) == 1
         and not direct
         and len(folders) < DEEPEST
-        and (_holds_all(names[0]) or splits.get(names[0]) == split != "" or (not splits and _wraps(here / names[0])))
-    ):
-        return _trunks(path, (*folders, names[0]), split, "auto")  # images/dog/, train/images/dog/, seg_train/seg_train/dog/
+        and (
+            _holds_all(names[0])
+            or splits.get(names[0]) == split != ""
+            or names == [*folders[-1:]]
+            or (not splits and _wraps(here / names[0]))
+        )
+    ):  # images/dog/, train/images/dog/, seg_train/seg_train/dog/, cars_train/cars_train/1.jpg
+        return _trunks(path, (*folders, names[0]), split, "auto")
     _refuse_unclear(here, names, splits, others)
     below = [image_folders(here / name) for name in others]
     _refuse_annotations_below(here, others, below)

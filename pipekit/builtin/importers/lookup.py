@@ -11,6 +11,9 @@ from typing import Literal
 from pipekit.errors import UserError
 from pipekit.owners import owned_prefix
 
+CACHE_KB = 20_000
+"""Memory of each table on disk."""
+
 
 class Lookup:
     """Text -> text."""
@@ -30,12 +33,12 @@ class Lookup:
 
 @contextmanager
 def scratch_db() -> Iterator[sqlite3.Connection]:
-    """An empty temporary database with a cache of 20 MB in memory."""
+    """An empty temporary database with a cache of :data:`CACHE_KB` in memory."""
     with (
         tempfile.TemporaryDirectory(prefix=owned_prefix()) as folder,
         closing(sqlite3.connect(f"{folder}/scratch.sqlite")) as db,
     ):
-        for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -20000", "temp_store = FILE"):
+        for pragma in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{CACHE_KB}", "temp_store = FILE"):
             db.execute(f"PRAGMA {pragma}")
         yield db
 

@@ -88,9 +88,17 @@ def classes_in(path: Path) -> list[str] | Rejected:
         return Rejected(f"no word and number in the name {next(name for name in names if not classes[name])!r}")
     if len(labels) == 1:
         return Rejected(f"all file names are {labels[0]!r} and a number; one class is not enough")
+    if len(folders) > 1 and _one_in_each([path / folder for folder in folders]):
+        return Rejected(f"each of the folders {first_of(folders)} has its own word in the names of its files")
     if len(labels) > len(names) / 2:
         return Rejected(f"{len(labels)} different words in the names of {len(names)} files are too many to be classes")
     return labels
+
+
+def _one_in_each(folders: list[Path]) -> bool:
+    """Whether the names in each folder have one word, and each another one: ``train/a_1.jpg``, ``test/b_1.jpg``."""
+    words = [{_class_in(name) for name in islice(_images_in(folder), SNIFFED)} for folder in folders]
+    return all(len(found) == 1 for found in words) and len(set().union(*words)) == len(folders)
 
 
 def _class_in(name: str) -> str:

@@ -30,7 +30,7 @@ EVALUATED = ("eval", "evaluation")
 IMAGE_WORDS = frozenset(
     {
         *("images", "image", "imgs", "img", "pictures", "jpegimages", "leftimg8bit", "rgb", "frames", "input", "inputs", "lr"),
-        *("data", "dataset", "datasets"),
+        *("data", "dataset", "datasets", "jpg", "jpeg", "png"),
     }
 )
 """Words in the name of a folder that holds all images, in lower case."""
@@ -57,7 +57,7 @@ annotations are both among them (``image`` and ``label``)."""
 
 FILLERS = frozenset(
     {
-        *("set", "split", "seg", "cls", "raw", "all", "full", "final", "original", "optional", "jpg", "jpeg", "png", "folder"),
+        *("set", "split", "seg", "cls", "raw", "all", "full", "final", "original", "optional", "folder"),
         *("ground", "truth", "left", "right"),
     }
 )

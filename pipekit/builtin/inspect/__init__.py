@@ -135,7 +135,7 @@ def inspect(ctx: Context, dataset: Dataset, params: InspectParams, embeddings: E
         atlas = _atlas(ctx, rows, params, sight, findings, paths)
         write_page(ctx, rows, findings, pictures, sentence(others), atlas=atlas, copies=copies)
     facts = {"images": f"{len(rows):,}"} | {
-        line["check"]: f"{line['images']:,}" for line in found["summary"] if line["severity"] != "info"
+        line["check"]: _extent(line) for line in found["summary"] if line["severity"] != "info"
     }
     return ctx.artifact(Inspection, facts=facts, headline=_sentence(found))
 
@@ -314,7 +314,14 @@ def summary(findings: Sequence[Finding]) -> list[dict[str, Any]]:
     return sorted(lines.values(), key=lambda line: SEVERITIES.index(line["severity"]))
 
 
+def _extent(line: Mapping[str, Any]) -> str:
+    """How many images a check found. Findings about the whole dataset, such as a shortcut, name none: they are counted."""
+    if line["images"]:
+        return f"{line['images']:,}"
+    return "1 finding" if line["findings"] == 1 else f"{line['findings']:,} findings"
+
+
 def _sentence(found: Mapping[str, Any]) -> str:
     worst = [line for line in found["summary"] if line["severity"] != "info"]
-    said = ", ".join(f"{line['check']} {line['images']:,}" for line in worst) or "nothing wrong was found"
+    said = ", ".join(f"{line['check']} {_extent(line)}" for line in worst) or "nothing wrong was found"
     return f"{found['num_images']:,} images: {said}"

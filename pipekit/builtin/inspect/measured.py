@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from pipekit.columnar import Column, Columns, Few, Texts, distinct, makes_columns, short_hashes
+from pipekit.columnar import Chosen, Column, Columns, Few, Texts, distinct, makes_columns, short_hashes
 from pipekit.contract import Sample
 from pipekit.images.measuring import REAL_NUMBERS, WHOLE_NUMBERS
 from pipekit.images.near_duplicates import Indices, Prints, components, fingerprint_of, unpacked
@@ -204,10 +204,8 @@ def measured_rows(
     Returns:
         the rows, and for those of the dataset their numbers in the columns.
     """
-    ids = samples["id"].tolist()
-    chosen = sorted(range(len(ids)), key=ids.__getitem__)
-    order, more = np.array(chosen, np.int64), len(failed)
-    names = [ids[number] for number in chosen]
+    ids, order, more = samples["id"].tolist(), samples["id"].sorted_order(), len(failed)
+    names = [ids[number] for number in order.tolist()]
     why = measured["problem"][order]
     problems = {int(number): why.names[why.codes[number]] for number in np.flatnonzero(why.codes >= 0)}
     problems |= {len(names) + number: reason for number, (_, reason) in enumerate(failed)}
@@ -229,7 +227,7 @@ def measured_rows(
     label = samples["label"][order]
     own = (*label.names, None)
     hashes, prints = samples["sha256"], measured["print"]
-    copies = origin_pairs(samples, order, names, lambda n: own[label.codes[n]], lambda: hashes.take(chosen))
+    copies = origin_pairs(samples, order, names, lambda n: own[label.codes[n]], lambda: Chosen(hashes, order))
     for group in components(copies):
         origins[group] = group[0]
     rows = MeasuredRows(
@@ -241,8 +239,8 @@ def measured_rows(
         np.append(contents, np.full(more, NONE)),
         groups,
         origins,
-        lambda number: hashes[chosen[number]] if number < len(chosen) else "",
-        lambda number: fingerprint_of(prints[chosen[number]]),
+        lambda number: hashes[int(order[number])] if number < len(order) else "",
+        lambda number: fingerprint_of(prints[int(order[number])]),
         differences=differences,
     )
     return rows, order

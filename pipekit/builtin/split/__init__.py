@@ -20,12 +20,12 @@ import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import ValidationInfo, field_validator, model_validator
 
 from pipekit.columnar import Few, Revision
-from pipekit.contract import Context, Dataset, Embeddings, InputPath, Params, param, reads_files, stage
+from pipekit.contract import Call, Context, Dataset, Embeddings, InputPath, Params, Uses, param, reads_files, stage
 from pipekit.corrected import Ledger, read_corrections
 from pipekit.errors import StageError, UserError
 from pipekit.files import PlainTable
@@ -43,14 +43,18 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "val", "test")
 
+MODES = ("stratified", "hash")
+"""The splitters of the stage itself."""
+
 
 class SplitParams(Params):
     fractions: dict[str, float] = param(
         {"train": 0.7, "val": 0.15, "test": 0.15}, "The share of each split; they sum to 1", min_length=1
     )
-    mode: Literal["stratified", "hash"] = param(
+    mode: Annotated[Call | str, Uses("splitter", names=MODES)] = param(
         "stratified",
-        "stratified: divide each class by the fractions, and remember it; hash: each image's content alone decides its split",
+        "stratified: divide each class by the fractions, and remember it; hash: each image's content alone decides its split; "
+        "or a plugin's splitter",
     )
     duplicates: Literal["near", "exact", "off"] = param(
         "near", "Duplicates that must stay in one split: near and exact ones, exact ones only, or none"
@@ -107,6 +111,8 @@ class SplitParams(Params):
             raise ValueError("group_column and group_pattern exclude each other; give one of them")
         if self.folds == 1:
             raise ValueError("one fold leaves nothing to train on; folds must be 0 or at least 2")
+        if self.folds and not {"train", "val"} & self.fractions.keys():
+            raise ValueError("folds divide train and val, and fractions gives both nothing; with test = 1 there is nothing to fold")
         if self.folds and self.fold > self.folds:
             raise ValueError(f"fold {self.fold} of {self.folds}: expected 1 to {self.folds}, or 0 for none")
         return self
@@ -185,7 +191,9 @@ def split(ctx: Context, dataset: Dataset, params: SplitParams, embeddings: Embed
             f"{suggestion}. If they show one patient, video or scene, the metrics will be too high: keep each group in one "
             f"split with group_pattern = {json.dumps(suggestion.pattern)}, or {suggestion.option}"
         )
-    request = Request(params.fractions, params.mode, ctx.seed, params.folds, params.fold)
+    splitter = params.mode if isinstance(params.mode, Call) else None
+    mode = params.mode if isinstance(params.mode, str) else "stratified"
+    request = Request(params.fractions, mode, ctx.seed, params.folds, params.fold, splitter)
     found = assign(items, groups, memory, request)
     for warning in found.warnings:
         ctx.warn(warning)
@@ -229,10 +237,9 @@ FILE = "split file"
 
 def _remember(ctx: Context, path: Path, memory: SplitFile, found: Assignment, notes: bytes | None) -> None:
     """Write the split file, if it changes; and note its lines."""
-    written = memory.write(path, found.to_remember.values())
-    if written is not memory:
+    changed, new = memory.write(path, found.to_remember)
+    if changed:
         ctx.event("note", message=f"the split is kept in {_shown(path)}, so that adding images moves none")
-    new = written.notes()
     if new is not None and new != notes:
         ctx.remember(FILE, new)
 
@@ -307,7 +314,7 @@ def _list_left_out(path: Path, reasons: Mapping[str, str]) -> None:
 
 
 def _remembers(params: SplitParams) -> bool:
-    return params.remember and (params.mode == "stratified" or params.folds > 0)
+    return params.remember and (params.mode != "hash" or params.folds > 0)
 
 
 def _settle_leaks(ctx: Context, found: Assignment, rule: str) -> dict[int, str]:

@@ -8,30 +8,17 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import floor
 
+import numpy as np
+from numpy.typing import NDArray
 
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """A set of images that must stay together.
+from pipekit.contract import SplitUnit
 
-    Attributes:
-        key: its name; with the seed, it alone determines the order in which equal units are assigned.
-        classes: the number of its images of each class, or with each label.
-        place: the split that it is already in; "" if it is free.
-        images: the number of its images, if they may have several labels or none.
-    """
-
-    key: str
-    classes: tuple[tuple[str, int], ...]
-    place: str = ""
-    images: int | None = None
-
-    @property
-    def size(self) -> int:
-        return self.images if self.images is not None else sum(count for _, count in self.classes)
+Unit = SplitUnit
 
 
 def position(seed: int, key: str) -> float:
@@ -40,22 +27,53 @@ def position(seed: int, key: str) -> float:
     return int.from_bytes(data[:6], "big") / 2**48
 
 
-def by_hash(units: Iterable[Unit], fractions: Mapping[str, float], seed: int) -> list[str]:
-    """Assign each unit from its own key alone; the fractions hold in expectation.
+def positions_of(seed: int, keys: Iterable[str], count: int) -> NDArray[np.float64]:
+    """:func:`position` of each of so many keys."""
+    return np.fromiter((position(seed, key) for key in keys), np.float64, count)
+
+
+@dataclass(frozen=True, eq=False)
+class Singles:
+    """Free units of one image and one class each, as arrays: a large dataset has hardly any others.
+
+    Attributes:
+        positions: ``(N,) float64``, see :func:`position`.
+        classes: ``(N,) int64``, the class of each, as an index into ``names``.
+    """
+
+    positions: NDArray[np.float64]
+    classes: NDArray[np.int64]
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def by_class(self) -> Iterator[tuple[str, NDArray[np.int64]]]:
+        """Each class with its units in the order of their positions; classes in the order of their names."""
+        order = np.lexsort((self.positions, self.classes))
+        borders = np.append(0, np.cumsum(np.bincount(self.classes, minlength=len(self.names)))).tolist()
+        slices = sorted(zip(self.names, pairwise(borders), strict=True))
+        return ((label, order[begin:end]) for label, (begin, end) in slices if end > begin)
+
+
+def by_hash(positions: NDArray[np.float64], fractions: Mapping[str, float]) -> NDArray[np.int64]:
+    """Assign each unit from its own position alone; the fractions hold in expectation.
 
     The last name has the lowest positions, so that with train, val, test the test set does not change when the fraction of
     val changes.
+
+    Returns:
+        the index of each unit's name.
     """
-    borders: list[tuple[float, str]] = []
-    total = 0.0
-    for name in reversed(list(fractions)):
-        total += fractions[name]
-        borders.append((total, name))
-    last = next(name for name, share in fractions.items() if share > 0)
-    return [unit.place or next((name for border, name in borders if position(seed, unit.key) < border), last) for unit in units]
+    borders = np.cumsum(list(fractions.values())[::-1])
+    last = next(number for number, share in enumerate(fractions.values()) if share > 0)
+    places = len(borders) - 1 - np.searchsorted(borders, positions, side="right")
+    return np.where(places < 0, last, places)
 
 
-def stratified(units: Sequence[Unit], fractions: Mapping[str, float], seed: int) -> list[str]:
+def stratified(
+    units: Sequence[Unit], fractions: Mapping[str, float], seed: int, singles: Singles
+) -> tuple[list[str], NDArray[np.int64]]:
     """Assign each unit, so that ``fractions`` hold within every class.
 
     Units that already have a place keep it. Units of several images are assigned first, the largest first, each to the split
@@ -64,30 +82,29 @@ def stratified(units: Sequence[Unit], fractions: Mapping[str, float], seed: int)
     chosen.
 
     Args:
+        units: those with a place, and free ones of several images.
         fractions: positive, summing to 1; the first is the split that a class needs most (train).
+        singles: the free ones of one image.
+
+    Returns:
+        the names of the places of the units, and those of the singles as indices into the fractions.
     """
     deal = _Deal(units, fractions)
     places = [unit.place for unit in units]
     free = [number for number, unit in enumerate(units) if not unit.place]
     order = {number: position(seed, units[number].key) for number in free}
-    large = sorted((n for n in free if units[n].size > 1), key=lambda n: (-units[n].size, order[n]))
-    for number in large:
+    members = dict(singles.by_class())
+    for label, some in members.items():
+        deal.sizes[label] += len(some)
+    for number in sorted(free, key=lambda n: (-units[n].size, order[n])):
         places[number] = deal.shortest(units[number])
         deal.put(units[number], places[number])
-    singles: dict[str, list[int]] = defaultdict(list)
-    for number in free:
-        if units[number].size == 1:
-            singles[units[number].classes[0][0]].append(number)
+    found = np.zeros(len(singles), np.int64)
     for label in sorted(deal.sizes):
-        members = sorted(singles[label], key=order.__getitem__)
-        wanted = deal.targets(label, len(members))
-        for number in members:
-            name = max(wanted, key=wanted.__getitem__)
-            wanted[name] -= 1
-            places[number] = name
-            deal.put(units[number], name)
+        some = members.get(label, found[:0])
+        found[some] = deal.dealt(label, len(some))
         deal.settle(label)
-    return places
+    return places, found
 
 
 class _Deal:
@@ -108,6 +125,18 @@ class _Deal:
     def put(self, unit: Unit, name: str) -> None:
         for label, count in unit.classes:
             self.have[label][name] += count
+
+    def dealt(self, label: str, count: int) -> NDArray[np.int8]:
+        """The places of new single images of a class, in the order in which they get them, as indices into the names."""
+        wanted = self.targets(label, count)
+        numbers = {name: number for number, name in enumerate(self.names)}
+        found = np.zeros(count, np.int8)
+        for at in range(count):
+            name = max(wanted, key=wanted.__getitem__)
+            wanted[name] -= 1
+            found[at] = numbers[name]
+        self.have[label].update(dict(zip(self.names, np.bincount(found, minlength=len(self.names)).tolist(), strict=True)))
+        return found
 
     def settle(self, label: str) -> None:
         """Record a finished class: the next classes make up for what rounding took from a split."""

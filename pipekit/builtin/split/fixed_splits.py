@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipekit.builtin.split.allocate import Unit, by_hash, stratified
+from pipekit.builtin.split.allocate import Singles, Unit, by_hash, positions_of, stratified
 from pipekit.builtin.split.groups import Items
 from pipekit.builtin.split.iterative import iterative
 from pipekit.builtin.split.split_file import Remembered, SplitFile
 from pipekit.columnar import Few, distinct
+from pipekit.contract import Call
 from pipekit.errors import UserError
 from pipekit.images.near_duplicates import Indices
+from pipekit.learning.assigning import assigned, name_of
 from pipekit.tasks import MULTILABEL, NUMBER
 
 SPLITS = ("train", "val", "test")
@@ -31,13 +33,14 @@ Codes: TypeAlias = NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Request:
-    """The requested split. ``fractions`` are positive and in the order of ``SPLITS``."""
+    """The requested split. ``fractions`` are positive and in the order of ``SPLITS``; a ``splitter`` replaces ``mode``."""
 
     fractions: Mapping[str, float]
     mode: str
     seed: int
     folds: int = 0
     fold: int = 1
+    splitter: Call | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +52,8 @@ class Assignment:
         folds: its fold, starting at 1, or 0.
         leaks: groups of items (as indices) that lie in more than one split.
         num_copies: number of items that share a group with another.
-        to_remember: lines of the split file for items whose line is new. Those that came with a split have none.
+        to_remember: lines of the split file for items whose line may be new, in the order of ids; they can be taken once. Items
+            that came with a split have none.
     """
 
     items: Items
@@ -57,7 +61,7 @@ class Assignment:
     folds: Codes
     leaks: list[list[int]]
     num_copies: int
-    to_remember: Mapping[int, Remembered]
+    to_remember: Iterable[Remembered]
     warnings: list[str]
 
     def place(self, number: int) -> str:
@@ -90,7 +94,7 @@ def assign(items: Items, groups: Sequence[Sequence[int]], memory: SplitFile, req
     wanted = [name for name in SPLITS if _is_made(name, request)]
     warnings += _gaps(items, places, wanted, len(items) - sum(len(group) - 1 for group in groups))
     new = _new(items, given, base, folds, memory, known)
-    lines = {number: _line(items, number, base, folds, memory.at(int(known[number])), request) for number in new}
+    lines = (_line(items, number, base, folds, memory.at(int(known[number])), request) for number in map(int, new))
     leaks = [list(group) for group in groups if len(set(places[group].tolist())) > 1]
     return Assignment(items, places, folds, leaks, sum(map(len, groups)), lines, warnings)
 
@@ -117,12 +121,12 @@ def _fold_names(request: Request) -> list[str]:
     return ["", *(f"{number}/{request.folds}" for number in range(1, request.folds + 1))]
 
 
-def _new(items: Items, given: Codes, places: Codes, folds: Codes, memory: SplitFile, known: Indices) -> list[int]:
+def _new(items: Items, given: Codes, places: Codes, folds: Codes, memory: SplitFile, known: Indices) -> Indices:
     """The items whose line in the split file is missing or may have to change."""
     came = (given > 0) & (given == places) & (folds == 0)
     has = known >= 0
     if not has.any():
-        return np.flatnonzero(~came).tolist()
+        return np.flatnonzero(~came)
     lines = np.where(has, known, 0)
     same = has & (memory.names[lines] == items.names).all(1) & (memory.contents[lines] == items.contents).all(1)
     same &= _codes(items.labels, memory.labels.names) == memory.labels.codes[lines]
@@ -130,7 +134,7 @@ def _new(items: Items, given: Codes, places: Codes, folds: Codes, memory: SplitF
     same &= _at(memory.splits, known, PLACES) == places
     no_fold = [number for number, name in enumerate(memory.folds.names) if not name]
     fold_stays = (folds == 0) & (np.isin(memory.folds.codes[lines], no_fold) | (places != TEST))
-    return np.flatnonzero(~came & ~(same & fold_stays)).tolist()
+    return np.flatnonzero(~came & ~(same & fold_stays))
 
 
 def _line(items: Items, number: int, places: Codes, folds: Codes, before: Remembered | None, request: Request) -> Remembered:
@@ -164,7 +168,7 @@ def _base_places(
     in_pool = np.array([name in pool for name in PLACES], np.bool_)
     stays = (given > 0) & ~((given == TRAIN) & bool(missing))
     places = np.where(stays, given, np.where((given == 0) | in_pool[remembered], remembered, 0)).astype(np.int32)
-    free: list[list[int]] = []
+    free: list[tuple[int, list[int]]] = []
     for group in groups:
         inside = places[group].tolist()
         loose = [number for number, place in zip(group, inside, strict=True) if not place]
@@ -173,29 +177,67 @@ def _base_places(
             # Copies follow the split of the images that are already assigned; with several splits, the majority.
             places[loose] = max((TRAIN, VAL, TEST), key=lambda place: pulls[place])
         elif loose:
-            free.append(loose)
+            free.append((loose[0], loose))
     lone = places == 0
     lone[[number for group in groups for number in group]] = False
-    free += [[number] for number in np.flatnonzero(lone).tolist()]
-    free.sort()
-    settled = _class_counts(items, places)
-    sizes = dict(zip(PLACES, np.bincount(places, minlength=len(PLACES)).tolist(), strict=True))
-    units = [Unit("", settled.get(name, ()), name, _size(items, sizes[name])) for name in pool if sizes[name]]
-    units += [_unit(items, group) for group in free]
-    deal = _rule(items, request)
-    found = deal(units, pool, request.seed)[len(units) - len(free) :]
-    for group, place in zip(free, found, strict=True):
-        places[group] = PLACES.index(place)
-    if request.mode == "stratified" and free:
-        totals = Counter({name: int(count) for name, count in zip(PLACES, np.bincount(places, minlength=4), strict=True)})
-        warnings += _far_from_ideal(units, pool, Counter({name: totals[name] for name in pool}))
+    placed = _placed(items, places, PLACES, pool)
+    are_free = bool(free) or bool(lone.any())
+    codes = np.array([PLACES.index(name) for name in pool], np.int32)
+    for some, dealt in _deal(items, request, placed, free, np.flatnonzero(lone), pool):
+        places[some] = codes[dealt]
+    if request.mode == "stratified" and request.splitter is None and are_free:
+        totals = dict(zip(PLACES, np.bincount(places, minlength=len(PLACES)).tolist(), strict=True))
+        warnings += _far_from_ideal(
+            max((len(group) for _, group in free), default=0), pool, Counter({name: totals[name] for name in pool})
+        )
     return places
 
 
-def _rule(items: Items, request: Request) -> Callable[[Sequence[Unit], Mapping[str, float], int], list[str]]:
+def _deal(
+    items: Items,
+    request: Request,
+    placed: Sequence[Unit],
+    groups: Sequence[tuple[int, list[int]]],
+    lone: Indices,
+    fractions: Mapping[str, float],
+) -> Iterator[tuple[Any, Any]]:
+    """Assign the free images.
+
+    Args:
+        placed: what has a place already.
+        groups: free images that stay together, with the number that decides their turn among equals.
+        lone: the other free images.
+
+    Yields:
+        images, and their places as indices into ``fractions``: one for all of them, or one each.
+    """
+    names = list(fractions)
+    call = request.splitter
+    if call is not None or (items.task == MULTILABEL and request.mode != "hash"):
+        listed = [group for _, group in sorted([*groups, *((number, [number]) for number in lone.tolist())])]
+        units = [*placed, *(_unit(items, group, named=call is not None) for group in listed)]
+        if call is not None:
+            found = assigned(call.load(), units, fractions, call.params, request.seed, name_of(call))[len(placed) :]
+        else:
+            found = iterative(units, fractions, request.seed)[len(placed) :]
+        yield from zip(listed, map(names.index, found), strict=True)
+        return
+    turns = np.array([(turn, group[0]) for turn, group in groups if len(group) == 1], np.int64).reshape(-1, 2)
+    turns = np.concatenate([turns, np.stack([lone, lone], axis=1)])
+    lone = turns[np.argsort(turns[:, 0]), 1]
+    listed = [group for _, group in sorted(groups) if len(group) > 1]
+    units = [_unit(items, group) for group in listed]
+    positions = positions_of(request.seed, (items.key(int(number)) for number in lone), len(lone))
     if request.mode == "hash":
-        return by_hash
-    return iterative if items.task == MULTILABEL else stratified
+        yield lone, by_hash(positions, fractions)
+        of_units = positions_of(request.seed, (unit.key for unit in units), len(units))
+        yield from zip(listed, by_hash(of_units, fractions), strict=True)
+        return
+    of_labels, strata = items.stratum_of
+    singles = Singles(positions, of_labels[items.labels.codes[lone]], strata)
+    found, places = stratified([*placed, *units], fractions, request.seed, singles)
+    yield lone, places
+    yield from zip(listed, map(names.index, found[len(placed) :]), strict=True)
 
 
 def _size(items: Items, number: int) -> int | None:
@@ -203,56 +245,67 @@ def _size(items: Items, number: int) -> int | None:
     return number if items.task == MULTILABEL else None
 
 
-def _unit(items: Items, group: Sequence[int], place: str = "") -> Unit:
-    if len(group) == 1:
-        classes = tuple((name, 1) for name in items.classes(group[0]))
-        return Unit("" if place else items.key(group[0]), classes, place, _size(items, 1))
+def _unit(items: Items, group: Sequence[int], named: bool = False) -> Unit:
+    """Args: named: with the group and the ids of the images, for a plugin's splitter."""
+    of_plugin = (_group_of(items, group), tuple(items.ids[number] for number in group)) if named else ()
     counts = Counter(name for number in group for name in items.classes(number))
-    return Unit(min(map(items.key, group)), tuple(sorted(counts.items())), place, _size(items, len(group)))
+    return Unit(min(map(items.key, group)), tuple(sorted(counts.items())), "", _size(items, len(group)), *of_plugin)
 
 
-def _class_counts(items: Items, places: Codes) -> dict[str, tuple[tuple[str, int], ...]]:
-    """split -> (class, number of images)."""
+def _group_of(items: Items, group: Sequence[int]) -> str:
+    """The value of the column or pattern of a group; of images that are copies, the first one's."""
+    names = (items.groups.names[items.groups.codes[number]] for number in group)
+    return next((name.partition(":")[2] for name in names if name), "")
+
+
+def _placed(items: Items, places: Codes, names: Sequence[str], wanted: Collection[str]) -> list[Unit]:
+    """What has a place already: one unit for each of the wanted places.
+
+    Args:
+        names: those of the codes in ``places``.
+    """
+    classes, sizes = _class_counts(items, places), np.bincount(places, minlength=len(names)).tolist()
+    there = [(code, name) for code, name in enumerate(names) if name in wanted and sizes[code]]
+    return [Unit("", classes.get(code, ()), name, _size(items, sizes[code])) for code, name in there]
+
+
+def _class_counts(items: Items, places: Codes) -> dict[int, tuple[tuple[str, int], ...]]:
+    """For each place, as a number: (class, number of images)."""
     num_labels = len(items.labels.names)
-    counts = np.bincount(places * num_labels + items.labels.codes, minlength=len(PLACES) * num_labels)
-    found: dict[str, Counter[str]] = defaultdict(Counter)
+    counts = np.bincount(places * num_labels + items.labels.codes)
+    found: dict[int, Counter[str]] = defaultdict(Counter)
     for number in np.flatnonzero(counts).tolist():
-        of_place = found[PLACES[number // num_labels]]
         for name in items.strata[number % num_labels]:
-            of_place[name] += int(counts[number])
+            found[number // num_labels][name] += int(counts[number])
     return {place: tuple(sorted(classes.items())) for place, classes in found.items()}
 
 
 def _folds(items: Items, groups: Sequence[Sequence[int]], remembered: Codes, request: Request, places: Codes) -> Codes:
     """The fold of each item that is not in test, starting at 1; 0 for the others."""
-    names = [str(number) for number in range(1, request.folds + 1)]
+    names = [str(number) for number in range(request.folds + 1)]
     in_train = places == TRAIN
-    found = np.where(in_train, remembered, 0)
-    lone = in_train.copy()
-    lone[[number for group in groups for number in group]] = False
-    units: list[Unit] = []
-    members: list[list[int]] = []
-    for group in sorted([*map(list, groups), *([number] for number in np.flatnonzero(lone).tolist())]):
-        pool = [number for number in group if in_train[number]]
-        loose = [number for number in pool if not found[number]]
-        pulls = Counter(int(found[number]) for number in pool if found[number])
+    found = np.where(in_train, remembered, 0).astype(np.int32)
+    free: list[tuple[int, list[int]]] = []
+    for group in groups:
+        loose = [number for number in group if in_train[number] and not found[number]]
+        pulls = Counter(int(found[number]) for number in group if found[number])
         if pulls:
             found[loose] = min(pulls, key=lambda fold: (-pulls[fold], fold))
-            for number in pool:
-                units.append(_unit(items, [number], str(found[number])))
-                members.append([number])
         elif loose:
-            units.append(_unit(items, loose))
-            members.append(loose)
-    if len(units) < request.folds:
+            free.append((group[0], loose))
+    lone = in_train & (found == 0)
+    lone[[number for _, group in free for number in group]] = False
+    num_units = int(np.count_nonzero(found)) + len(free) + int(lone.sum())
+    if num_units < request.folds:
         raise UserError(
-            f"{request.folds} folds need at least as many images (or groups), and there are {len(units)}",
+            f"{request.folds} folds need at least as many images (or groups), and there are {num_units}",
             "Ask for fewer folds.",
         )
-    deal = _rule(items, request)
-    for group, fold in zip(members, deal(units, dict.fromkeys(names, 1 / request.folds), request.seed), strict=True):
-        found[group] = int(fold)
-    return found.astype(np.int32)
+    placed = _placed(items, found, names, names[1:])
+    fractions = dict.fromkeys(names[1:], 1 / request.folds)
+    for some, dealt in _deal(items, request, placed, free, np.flatnonzero(lone), fractions):
+        found[some] = dealt + 1
+    return found
 
 
 def _gaps(items: Items, places: Codes, wanted: Sequence[str], num_units: int) -> list[str]:
@@ -260,8 +313,8 @@ def _gaps(items: Items, places: Codes, wanted: Sequence[str], num_units: int) ->
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for place, classes in _class_counts(items, places).items():
         for label, count in classes:
-            counts[label][place] = count
-    there = Counter(PLACES[code] for code in places.tolist())
+            counts[label][PLACES[place]] = count
+    there = dict(zip(PLACES, np.bincount(places, minlength=len(PLACES)).tolist(), strict=True))
     for name in wanted:
         if not there[name]:
             units = f"{num_units} images" if num_units == len(items) else f"{len(items)} images in {num_units} groups"
@@ -281,9 +334,13 @@ def _gaps(items: Items, places: Codes, wanted: Sequence[str], num_units: int) ->
     return warnings
 
 
-def _far_from_ideal(units: Sequence[Unit], pool: Mapping[str, float], counts: Counter[str]) -> list[str]:
+def _far_from_ideal(largest: int, pool: Mapping[str, float], counts: Counter[str]) -> list[str]:
+    """A warning if a split is far from its fraction.
+
+    Args:
+        largest: the number of images of the largest group that was assigned.
+    """
     total = counts.total()
-    largest = max((unit.size for unit in units if not unit.place), default=0)
     for name, share in pool.items():
         if largest > 1 and abs(counts[name] - total * share) > max(0.05 * total, 1):
             return [

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from pipekit.columnar import Column, Columns, Few, Texts, columns_of, distinct, makes_columns, short_hashes
+from pipekit.columnar import Chosen, Column, Columns, Few, Texts, columns_of, distinct, makes_columns, short_hashes
 from pipekit.contract import Context, Dataset, Params, Sample
 from pipekit.corrected import Ledger
 from pipekit.errors import UserError
@@ -72,7 +72,7 @@ class Items:
     Attributes:
         columns: of the whole dataset, in the order of its parts.
         order: these samples, as indices into the columns.
-        ids: of each.
+        ids: of each, each read from the columns when it is asked for.
         names, contents: ``(N, 2) uint64``, hashes of the ids and of the files' hashes; 0 where there is none.
         labels, givens, groups: of each; "" for none. ``givens`` are the splits that they came with.
         relabelled: which labels a correction changed; None if none.
@@ -81,7 +81,7 @@ class Items:
 
     columns: Columns
     order: Indices
-    ids: list[str]
+    ids: Sequence[str]
     names: Hashes
     contents: Hashes
     labels: Few
@@ -107,6 +107,13 @@ class Items:
         if self.task == NUMBER:
             return intervals(self.labels)
         return [(name,) for name in self.labels.names]
+
+    @cached_property
+    def stratum_of(self) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+        """For images of one class (or interval) each: the class of each of ``labels.names``, as an index; and the classes."""
+        names: dict[str, int] = {}
+        codes = [names.setdefault(one[0], len(names)) for one in self.strata]
+        return np.array(codes, np.int64), tuple(names)
 
     def classes(self, number: int) -> tuple[str, ...]:
         return self.strata[int(self.labels.codes[number])]
@@ -138,16 +145,13 @@ def items_of(dataset: Dataset, excluded: Exclusions, column: str, pattern: str) 
         UserError: no sample has the column, or matches the pattern.
     """
     columns = columns_of(dataset, split_columns, GroupParams(column=column, pattern=pattern))
-    ids: list[str] = columns["id"].tolist()
-    chosen = sorted(range(len(ids)), key=ids.__getitem__)
+    ids, order = columns["id"], columns["id"].sorted_order()
     if excluded:
-        hashes = columns["sha256"].tolist()
-        chosen = [number for number in chosen if not excluded.leaves_out(ids[number], hashes[number])]
-    order = np.array(chosen, np.int64)
+        pairs = zip(Chosen(ids, order), Chosen(columns["sha256"], order), strict=True)
+        order = order[np.array([not excluded.leaves_out(*pair) for pair in pairs], np.bool_)]
     labels, givens, groups = (columns[name][order] for name in ("label", "given", "group"))
-    names = [ids[number] for number in chosen]
     hashes_of = columns["name"][order], columns["content"][order]
-    items = Items(columns, order, names, *hashes_of, labels, givens, groups, task=dataset.task)
+    items = Items(columns, order, Chosen(ids, order), *hashes_of, labels, givens, groups, task=dataset.task)
     if len(items) and (column or pattern) and not any(items.groups.names[code] for code in distinct(items.groups.codes)[0]):
         if column:
             known = ", ".join(sorted({name for sample in dataset for name in sample.extra})) or "none"
@@ -172,10 +176,11 @@ def corrected(items: Items, ledger: Ledger) -> Items:
         codes[number] = names.index(label)
     relabelled = np.zeros(len(items), np.bool_)
     relabelled[list(changed)] = True
+    order = items.order[kept]
     return replace(
         items,
-        order=items.order[kept],
-        ids=[name for name, keep in zip(items.ids, kept.tolist(), strict=True) if keep],
+        order=order,
+        ids=Chosen(items.columns["id"], order),
         names=items.names[kept],
         contents=items.contents[kept],
         labels=Few(codes[kept], names),
@@ -241,7 +246,7 @@ def groups_of(
         items.order,
         items.ids,
         lambda number: names[codes[number]],
-        lambda: items.columns["sha256"].take(items.order),
+        lambda: Chosen(items.columns["sha256"], items.order),
     )
     shared = [*same_group(items), *(same if duplicates != "off" else ())]
     pairs += [(group[0], other) for group in shared for other in group[1:]]
@@ -299,9 +304,13 @@ def suggested_groups(ctx: Context, items: Items, dataset: Dataset, groups: Seque
 
 def _kept_together(ids: Sequence[str], groups: Sequence[Sequence[int]], pattern: str) -> bool:
     """Whether nearly all stems lie in one group each."""
-    group_of = {number: place for place, group in enumerate(groups) for number in group}
-    stems: dict[str, set[int]] = {}
-    for number, name in enumerate(ids):
-        if match := re.search(pattern, name):
-            stems.setdefault(match.group(1), set()).add(group_of.get(number, -1 - number))
-    return sum(len(found) > 1 for found in stems.values()) <= APART * len(stems)
+    group_of = -1 - np.arange(len(ids))
+    for place, group in enumerate(groups):
+        group_of[list(group)] = place
+    matches = (re.search(pattern, name) for name in ids)
+    stems = short_hashes("" if match is None else f"_{match.group(1)}" for match in matches)[:, 0]
+    order = np.lexsort((group_of, stems))
+    order = order[stems[order] > 0]
+    starts = np.diff(stems[order], prepend=np.uint64(0)) > 0
+    num_groups = np.add.reduceat(starts | (np.diff(group_of[order], prepend=0) != 0), np.flatnonzero(starts), dtype=np.int64)
+    return int((num_groups > 1).sum()) <= APART * len(num_groups)

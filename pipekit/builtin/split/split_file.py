@@ -1,28 +1,31 @@
 """The split file: remembers each image's split, so that it never moves.
 
 Its lines are kept as columns in a note of the stage, under the hash of the file, so that they are not parsed again. A new line
-is put between the others; where something is quoted, the whole file is read and written as CSV.
+is put between the others. Many new lines are merged with the file while it is written; the lines are sorted, so memory holds
+some thousand of them as objects. Where something is quoted, the whole file is read and written as CSV.
 """
 
 from __future__ import annotations
 
 import csv
 import hashlib
+import heapq
 import os
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from glob import escape
 from io import StringIO
-from itertools import pairwise
+from itertools import chain, islice, pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipekit.builtin.split.groups import Hashes
-from pipekit.columnar import Few, from_bytes, joined, short_hashes, to_bytes
+from pipekit.columnar import Few, Joined, from_bytes, joined, short_hashes, to_bytes
 from pipekit.errors import UserError
 from pipekit.files import PlainTable, plain_rows
 from pipekit.images.near_duplicates import Indices
@@ -30,7 +33,7 @@ from pipekit.owners import new_owner, remove_abandoned
 
 COLUMNS = ("id", "sha256", "label", "split", "fold")
 
-HEADER = ",".join(COLUMNS)
+HEAD = ",".join(COLUMNS).encode("ascii") + b"\n"
 
 SPLITS = frozenset({"train", "val", "test"})
 
@@ -54,7 +57,7 @@ class SplitFile:
     Attributes:
         names, contents: hashes of ids and of the files' hashes, see :func:`~pipekit.columnar.short_hashes`.
         labels, splits, folds: of each line.
-        text: a file whose lines are in the order of ids, and in which nothing is quoted.
+        data: a file whose lines are in the order of ids, and in which nothing is quoted.
         parsed: the lines of any other file.
     """
 
@@ -63,16 +66,15 @@ class SplitFile:
     labels: Few
     splits: Few
     folds: Few
-    text: str = ""
+    data: bytes = b""
     parsed: Sequence[Remembered] = ()
 
     @classmethod
-    def of(cls, lines: Iterable[Remembered], text: str = "") -> SplitFile:
-        """Lines as a file; of two lines of one id, the later counts."""
+    def of(cls, lines: Iterable[Remembered]) -> SplitFile:
+        """Lines of a file; of two lines of one id, the later counts."""
         listed = list({line.id: line for line in lines}.values())
-        ids, contents, *few = zip(*listed, strict=True) if listed else ((),) * len(COLUMNS)
-        labels, splits, folds = map(Few.of, few)
-        return cls(short_hashes(ids), short_hashes(contents), labels, splits, folds, text, () if text else listed)
+        columns: Any = _columns_of(listed)
+        return cls(**columns, parsed=listed)
 
     @classmethod
     def read(cls, path: Path, notes: bytes | None = None) -> SplitFile:
@@ -86,12 +88,13 @@ class SplitFile:
         """
         try:
             data = path.read_bytes()
-            text = data.decode("utf-8", "surrogatepass")
             if notes is not None and notes[:32] == hashlib.sha256(data).digest():
                 columns: Any = from_bytes(notes[32:])
-                return cls(**columns, text=text)
-            rows = _plain_rows(text)
-            return cls.of(_parsed(path, text)) if rows is None else cls.of(map(Remembered._make, rows), text)
+            else:
+                columns = _plain_columns(data)
+            if columns is not None:
+                return cls(**columns, data=data)
+            return cls.of(_parsed(path, data.decode("utf-8", "surrogatepass")))
         except FileNotFoundError:
             return cls.of([])
         except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -99,38 +102,48 @@ class SplitFile:
 
     def notes(self) -> bytes | None:
         """What saves the next :meth:`read` the parsing; None for a file in which something is quoted."""
-        if not self.text:
-            return None
-        columns: Any = {name: getattr(self, name) for name in ("names", "contents", "labels", "splits", "folds")}
-        return hashlib.sha256(self.text.encode("utf-8", "surrogatepass")).digest() + to_bytes(columns)
+        return hashlib.sha256(self.data).digest() + to_bytes(self._columns) if self.data else None
+
+    @property
+    def _columns(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("names", "contents", "labels", "splits", "folds")}
 
     def __len__(self) -> int:
         return len(self.names)
 
     @cached_property
-    def _texts(self) -> list[str]:
-        """The lines of a plain file, as they are written."""
-        return self.text[:-1].split("\n")[1:]
+    def _ends(self) -> Indices:
+        """Where the lines of a plain file end, the first line included."""
+        return _line_ends(self.data)
 
-    @property
-    def lines(self) -> list[Remembered]:
-        return [Remembered._make(text.split(",")) for text in self._texts] if self.text else list(self.parsed)
+    def _id(self, number: int) -> str:
+        """The id in a line of a plain file."""
+        begin = int(self._ends[number]) + 1
+        return self.data[begin : self.data.index(b",", begin)].decode("utf-8", "surrogatepass")
+
+    def __iter__(self) -> Iterator[Remembered]:
+        if not self.data:
+            yield from self.parsed
+            return
+        for texts in _chunks(self.data, self._ends):
+            yield from (Remembered._make(text.split(",")) for text in texts)
 
     def at(self, number: int) -> Remembered | None:
         """A line; None for the number -1."""
         if number < 0:
             return None
-        return Remembered._make(self._texts[number].split(",")) if self.text else self.parsed[number]
+        if not self.data:
+            return self.parsed[number]
+        line = self.data[int(self._ends[number]) + 1 : int(self._ends[number + 1])]
+        return Remembered._make(line.decode("utf-8", "surrogatepass").split(","))
 
     # --- look-up ---
 
     def find_all(self, names: Hashes, contents: Hashes) -> Indices:
         """The line of each image, or -1: by content first, so that it may be renamed, and by id if the content is new."""
+        found = self._named(names)
         if not len(self):
-            return np.full(len(names), -1, np.int64)
-        order = np.argsort(self.names[:, 0])
-        places = order[np.minimum(np.searchsorted(self.names[order, 0], names[:, 0]), len(self) - 1)]
-        found = np.where((self.names[places] == names).all(1), places, -1)
+            return found
         own = (found >= 0) & (self.contents[found] == contents).all(1)
         others = np.flatnonzero(~own & contents.any(1)).tolist()
         if len(others) <= FEW:
@@ -142,6 +155,20 @@ class SplitFile:
             found[number] = self._by_content.get(tuple(contents[number].tolist()), found[number])
         return found
 
+    def _named(self, names: Hashes) -> Indices:
+        """The line of each id, or -1."""
+        if not len(self):
+            return np.full(len(names), -1, np.int64)
+        order, ordered = self._by_name
+        places = order[np.minimum(np.searchsorted(ordered, names[:, 0]), len(self) - 1)]
+        return np.where((self.names[places] == names).all(1), places, -1)
+
+    @cached_property
+    def _by_name(self) -> tuple[Indices, NDArray[np.uint64]]:
+        """The lines in the order of the hashes of their ids, and these hashes."""
+        order = np.argsort(self.names[:, 0])
+        return order, self.names[order, 0]
+
     @cached_property
     def _by_content(self) -> dict[tuple[int, ...], int]:
         """The last line of each content."""
@@ -149,60 +176,61 @@ class SplitFile:
 
     # --- writing ---
 
-    def write(self, path: Path, news: Iterable[Remembered]) -> SplitFile:
-        """Add lines and write the file atomically. An unchanged file is not touched: the result is this object.
+    def write(self, path: Path, news: Iterable[Remembered]) -> tuple[bool, bytes | None]:
+        """Add lines and write the file atomically. An unchanged file is not touched.
+
+        Args:
+            news: one line for each id, in the order of ids.
+
+        Returns:
+            whether the file has changed, and its :meth:`notes`.
 
         Raises:
             UserError: it can't be written.
         """
-        lines = {line.id: line for line in news}
-        numbers = self.find_all(short_hashes(lines), np.zeros((len(lines), 2), np.uint64)).tolist()
-        lines = {line.id: line for line, number in zip(lines.values(), numbers, strict=True) if self.at(number) != line}
-        if not lines:
-            return self
-        made = self._with(lines)
-        text = made.text or _written(made.parsed)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            remove_abandoned(path.parent, f".{escape(path.name)}.*@*")
-            scratch = path.with_name(f".{path.name}.{new_owner()}")
-            with scratch.open("x", encoding="utf-8", errors="surrogatepass", newline="") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())  # a power cut leaves the old file or the new one, never an empty one
-            scratch.replace(path)
-        except OSError as error:
-            raise UserError(
-                f"can't write the split file {path}: {error.strerror}",
-                "Name another file with 'file', or set remember = false: then added images may move others.",
-            ) from error
-        return made
+        changed = self._changed(news)
+        first = list(islice(changed, MAX_SPLICED + 1))
+        if not first:
+            return False, self.notes()
+        if self.data and len(first) <= MAX_SPLICED and _plain_columns(HEAD + b"".join(_written([first]))) is not None:
+            return True, self._splice(path, first)
+        return True, self._merge(path, chain(first, changed))
 
-    def _with(self, news: Mapping[str, Remembered]) -> SplitFile:
-        """The file with new lines, in the order of ids."""
-        text = _written(news.values())
-        if not self.text or len(news) > MAX_SPLICED or _plain_rows(text) is None:
-            merged = sorted(({**{line.id: line for line in self.lines}, **news}).values())
-            text = _written(merged)
-            return SplitFile.of(merged, "" if _plain_rows(text) is None else text)
-        texts, ordered = self._texts.copy(), sorted(news.values())
-        places = [bisect_left(self._texts, line.id, key=lambda text: text.partition(",")[0]) for line in ordered]
-        ends = [place + self._is_at(place, line.id) for place, line in zip(places, ordered, strict=True)]
-        kept = np.ones(len(self), np.bool_)
-        for place, end, line in reversed(list(zip(places, ends, ordered, strict=True))):
+    def _changed(self, news: Iterable[Remembered]) -> Iterator[Remembered]:
+        """The lines that are not in the file as they are."""
+        for some in _batched(news):
+            numbers = self._named(short_hashes(line.id for line in some)).tolist()
+            yield from (line for line, number in zip(some, numbers, strict=True) if self.at(number) != line)
+
+    def _splice(self, path: Path, news: Sequence[Remembered]) -> bytes:
+        """Write a plain file with a few new lines."""
+        places = [bisect_left(range(len(self)), line.id, key=self._id) for line in news]
+        ends = [place + (place < len(self) and self._id(place) == line.id) for place, line in zip(places, news, strict=True)]
+        kept, pieces, begin = np.ones(len(self), np.bool_), list[bytes | memoryview](), 0
+        for place, end, line in zip(places, ends, _written([line] for line in news), strict=True):
             kept[place:end] = False
-            texts[place:end] = [",".join(line)]
-        added = SplitFile.of(ordered)
-        old = {name: getattr(self, name) for name in ("names", "contents", "labels", "splits", "folds")}
-        new = {name: getattr(added, name) for name in old}
+            pieces += [memoryview(self.data)[begin : int(self._ends[place]) + 1], line]
+            begin = int(self._ends[end]) + 1
+        digest = _put(path, [*pieces, memoryview(self.data)[begin:]])
         order = np.argsort(np.concatenate([np.flatnonzero(kept) + 0.5, places]), kind="stable")
-        both: Mapping[str, Any] = joined([{name: column[kept] for name, column in old.items()}, new])
-        columns: Any = {name: column[order] for name, column in both.items()}
-        return SplitFile(**columns, text="\n".join([HEADER, *texts, ""]))
+        both = joined([{name: column[kept] for name, column in self._columns.items()}, _columns_of(news)])
+        return digest + to_bytes({name: column[order] for name, column in cast("dict[str, Any]", both).items()})
 
-    def _is_at(self, place: int, name: str) -> bool:
-        """Whether the line at a place is that of an id."""
-        return place < len(self) and self._texts[place].partition(",")[0] == name
+    def _merge(self, path: Path, news: Iterable[Remembered]) -> bytes | None:
+        """Write the lines of the file and new ones, in the order of ids."""
+        made, is_plain = Joined(), True
+
+        def pieces() -> Iterator[bytes]:
+            nonlocal is_plain
+            yield HEAD
+            for data in _written(_batched(_merged(self if self.data else sorted(self.parsed), news))):
+                columns = _plain_columns(HEAD + data) if is_plain else None
+                is_plain = columns is not None
+                made.add(columns or {})
+                yield data
+
+        digest = _put(path, pieces())
+        return digest + to_bytes(made.columns()) if is_plain else None
 
 
 FEW = 20
@@ -211,11 +239,60 @@ FEW = 20
 MAX_SPLICED = 1000
 """Number of new lines from which the whole file is written anew."""
 
+CHUNK = 10_000
+"""Number of lines that are objects at once."""
 
-def _written(lines: Iterable[Remembered]) -> str:
+
+def _batched(lines: Iterable[Remembered]) -> Iterator[list[Remembered]]:
+    remaining = iter(lines)
+    while some := list(islice(remaining, CHUNK)):
+        yield some
+
+
+def _merged(old: Iterable[Remembered], news: Iterable[Remembered]) -> Iterator[Remembered]:
+    """Lines in the order of ids, of two that are in it; a new one replaces one with its id."""
+    last = None
+    for line in heapq.merge(news, old, key=lambda line: line.id):
+        if line.id != last:
+            yield line
+        last = line.id
+
+
+def _put(path: Path, pieces: Iterable[bytes | memoryview]) -> bytes:
+    """Write a file atomically, and return its hash.
+
+    Raises:
+        UserError: it can't be written.
+    """
+    hashed = hashlib.sha256()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove_abandoned(path.parent, f".{escape(path.name)}.*@*")
+        scratch = path.with_name(f".{path.name}.{new_owner()}")
+        with scratch.open("xb") as file:
+            for piece in pieces:
+                file.write(piece)
+                hashed.update(piece)
+            file.flush()
+            os.fsync(file.fileno())  # a power cut leaves the old file or the new one, never an empty one
+        scratch.replace(path)
+    except OSError as error:
+        raise UserError(
+            f"can't write the split file {path}: {error.strerror}",
+            "Name another file with 'file', or set remember = false: then added images may move others.",
+        ) from error
+    return hashed.digest()
+
+
+def _written(batches: Iterable[Iterable[Remembered]]) -> Iterator[bytes]:
+    """Lines as CSV, batch by batch, with one writer: each has a buffer of 128 kB."""
     text = StringIO(newline="")
-    PlainTable(text).writerows([COLUMNS, *lines])
-    return text.getvalue()
+    table = PlainTable(text)
+    for lines in batches:
+        table.writerows(lines)
+        yield text.getvalue().encode("utf-8", "surrogatepass")
+        text.seek(0)
+        text.truncate()
 
 
 def _parsed(path: Path, text: str) -> Iterator[Remembered]:
@@ -229,17 +306,47 @@ def _parsed(path: Path, text: str) -> Iterator[Remembered]:
         yield Remembered(*(row.get(name) or "" for name in COLUMNS))
 
 
-UNUSUAL = ('"', "\r", "\0", *(before + sign for before in ("\n", ",") for sign in "'=+-@\t"))
-"""Texts in a file that only the CSV reader understands, or that would be written in another way."""
+UNUSUAL = (b'"', b"\r", b"\0", *(before + bytes([sign]) for before in (b"\n", b",") for sign in b"'=+-@\t"))
+"""Bytes in a file that only the CSV reader understands, or that would be written in another way."""
 
 
-def _plain_rows(text: str) -> list[list[str]] | None:
-    """The rows of a file as :meth:`SplitFile.write` writes it, in which nothing is quoted; None for any other."""
-    head, _, body = text.partition("\n")
-    if head != HEADER or not body.endswith("\n") or any(sign in text for sign in UNUSUAL):
+def _plain_columns(data: bytes) -> dict[str, Any] | None:
+    """The columns of a file as :meth:`SplitFile.write` writes it, in which nothing is quoted; None for any other."""
+    if not data.startswith(HEAD) or data[len(HEAD) :][-1:] != b"\n" or any(signs in data for signs in UNUSUAL):
         return None
-    rows = [line.split(",") for line in body[:-1].split("\n")]
-    if set(map(len, rows)) != {len(COLUMNS)} or not {row[3] for row in rows} <= SPLITS:
+    made, last = Joined(), None
+    try:
+        for texts in _chunks(data, _line_ends(data)):
+            rows = [text.split(",") for text in texts]
+            if set(map(len, rows)) != {len(COLUMNS)} or not {row[3] for row in rows} <= SPLITS:
+                return None
+            ids = [row[0] for row in rows]
+            if (last is not None and ids[0] <= last) or any(first >= second for first, second in pairwise(ids)):
+                return None
+            made.add(_columns_of(rows))
+            last = ids[-1]
+    except UnicodeDecodeError:
         return None
-    ids = [row[0] for row in rows]
-    return None if any(first >= second for first, second in pairwise(ids)) else rows
+    return made.columns()
+
+
+def _columns_of(rows: Sequence[Sequence[str]]) -> dict[str, Any]:
+    ids, contents, *few = zip(*rows, strict=True) if rows else ((),) * len(COLUMNS)
+    labels, splits, folds = map(Few.of, few)
+    return {"names": short_hashes(ids), "contents": short_hashes(contents), "labels": labels, "splits": splits, "folds": folds}
+
+
+def _line_ends(data: bytes) -> Indices:
+    octets, step = np.frombuffer(data, np.uint8), 1 << 24
+    return np.concatenate([np.flatnonzero(octets[at : at + step] == ord("\n")) + at for at in range(0, len(octets), step)])
+
+
+def _chunks(data: bytes, ends: Indices) -> Iterator[list[str]]:
+    """The lines of a plain file without its first one, some thousand at a time.
+
+    Args:
+        ends: where its lines end.
+    """
+    for at in range(0, len(ends) - 1, CHUNK):
+        begin, end = int(ends[at]) + 1, int(ends[min(at + CHUNK, len(ends) - 1)])
+        yield data[begin:end].decode("utf-8", "surrogatepass").split("\n")

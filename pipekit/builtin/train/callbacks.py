@@ -25,6 +25,8 @@ class Callbacks:
         Raises:
             PluginError: one can't be built.
         """
+        if hasattr(template, "fit") and isinstance(params.sampler, Call):
+            ctx.warn(f"sampler had no effect: {params.model.name} is not trained in epochs")
         if not params.callbacks:
             return cls()
         if hasattr(template, "fit"):

@@ -51,6 +51,7 @@ class Feed:
         batch_size: number of images in a batch; the last batch of an epoch holds the rest.
         rng: ``rng("augment", epoch, id)`` returns the generator for one image.
         shuffle: a new order in each epoch, from ``rng("shuffle", epoch)``; else the order of the list.
+        sampler: ``sampler(epoch)`` takes the place of ``shuffle``: the positions of the images that an epoch shows.
         augment: ``augment(image, rng) -> image``, from a decoded image to one of ``shape_hwc``; None for no augmentation.
         mix: ``mix(images, targets, weights, rng)`` for whole batches (MixUp, CutMix); None for no mixing.
         workers: number of threads or processes.
@@ -69,6 +70,7 @@ class Feed:
     augment: Callable[[Image, Rng], Image] | None = None
     mix: Callable[[NDArray[Any], NDArray[Any], NDArray[np.float32], Rng], Batch] | None = None
     dtype: Any = np.uint8
+    sampler: Callable[[int], NDArray[np.int64]] | None = None
     workers: int = 2
     processes: bool = False
     warn: Callable[[str], None] = lambda _: None
@@ -106,11 +108,13 @@ class Feed:
 
     @property
     def steps(self) -> int:
-        """Number of batches in an epoch, which contains every image exactly once."""
+        """Number of batches in an epoch, which contains every image once, unless a sampler chooses."""
         return math.ceil(len(self.ids) / self.batch_size)
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """The positions of the images in the order of an epoch."""
+        if self.sampler is not None:
+            return self.sampler(epoch)
         if not self.shuffle:
             return np.arange(len(self.ids), dtype=np.int64)
         return np.asarray(self.rng("shuffle", epoch).permutation(len(self.ids)), np.int64)

@@ -27,6 +27,7 @@ Schedule = Annotated[Call | str, Uses("schedule", names=SCHEDULES)]
 Loss = Annotated[Call | str, Uses("loss", names=USUAL_LOSSES, known=partial(_of_keras, "loss"))]
 Metric = Annotated[Call | str, Uses("metric", names=OWN_METRICS, known=partial(_of_keras, "metric"))]
 Callback = Annotated[Call, Uses("callback")]
+Sampler = Annotated[Call | str, Uses("sampler", names=("shuffle",))]
 LabelMode = Literal["auto", "sparse", "categorical", "binary", "input"]
 Side = Annotated[int, Field(ge=8, le=4096)]
 
@@ -95,6 +96,9 @@ class TrainParams(Params):
         "Names of Keras metrics; also precision, recall, f1 and auc (macro means; binary: of the second class), and a plugin's",
     )
     callbacks: tuple[Callback, ...] = param((), "Callbacks of plugins, called in this order", in_key="changed")
+    sampler: Sampler = param(
+        "shuffle", "Which images an epoch shows. shuffle: each once, in a new order; or a plugin's sampler", in_key="changed"
+    )
     class_weights: Literal["none", "balanced"] = param(
         "none", "Class weights. balanced: rare classes weigh more, n / (classes * n_class)"
     )

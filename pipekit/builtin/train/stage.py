@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipekit import processes
 from pipekit.builtin.train import ahead, data, devices, frozen, none_of_these, record, tasks, temperature
@@ -20,10 +21,11 @@ from pipekit.builtin.train.feed import Feed
 from pipekit.builtin.train.loop import Loop
 from pipekit.builtin.train.mix import mixer
 from pipekit.builtin.train.params import TrainParams
-from pipekit.contract import Context, Dataset, Model, Params
+from pipekit.contract import Call, Context, Dataset, Model, Params
 from pipekit.errors import PipekitError, PluginError, StageError, UserError
 from pipekit.images import Image
 from pipekit.learning import templates
+from pipekit.learning.assigning import drawn, name_of
 from pipekit.learning.embedders import facts_of
 from pipekit.learning.linear_head import write_head
 from pipekit.learning.outputs import Outputs, makes
@@ -211,6 +213,7 @@ def _feed(
         batch_size=params.batch_size or auto_batch_size(len(ids)) if training else params.batch_size or 32,
         rng=_rng(ctx, params),
         shuffle=training,
+        sampler=_sampler(ctx, params, part) if training else None,
         augment=None if recipe is None else data.augmenter(recipe, shape[2]),
         mix=mixer(params.mixup, params.cutmix, params.mosaic) if training else None,
         workers=ctx.workers,
@@ -218,6 +221,15 @@ def _feed(
         warn=ctx.warn,
         dtype=np.uint8 if features is None else np.float32,
     )
+
+
+def _sampler(ctx: Context, params: TrainParams, part: data.Part) -> Callable[[int], NDArray[np.int64]] | None:
+    """What chooses the images of each epoch, if a plugin does."""
+    call, rng = params.sampler, _rng(ctx, params)
+    if not isinstance(call, Call):
+        return None
+    sampler, who = call.load(), name_of(call)
+    return lambda epoch: drawn(sampler, part.numbers, epoch, call.params, rng("sampler", epoch), who)
 
 
 def _worth_processes(ctx: Context, params: TrainParams, num_images: int) -> bool:

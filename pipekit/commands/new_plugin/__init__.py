@@ -25,14 +25,17 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "metric": ("a metric of training", "Mean confidence of the predicted class"),
     "optimizer": ("an optimizer", "Gradient descent whose steps have the sign of the gradient alone"),
     "schedule": ("a learning rate schedule", "Cosine waves, each from the peak to a floor"),
+    "sampler": ("a sampler of training", "Show images of rare classes more often"),
     "callback": ("a callback of training", "Stop as soon as a metric reaches a value"),
     "importer": ("a dataset format to read", "A labels.txt with a path and a label in every line"),
     "exporter": ("a dataset format to write", "A labels.txt with a path and a label in every line"),
     "detector": ("a feature detector", "The pixels with the strongest brightness gradient"),
     "embedder": ("an embedder", "Mean colours of an 8 x 8 grid"),
     "projection": ("a projection of features", "The two features that differ most"),
+    "splitter": ("a splitter", "Train on the oldest images, and test on the newest"),
     "check": ("a dataset check", "Images that are too small"),
     "report_section": ("a report section", "The predictions with the lowest confidence"),
+    "compare_metric": ("a metric of comparisons", "Minus the cost of mistakes"),
     "codec": ("an image format to decode", "Raw pixels behind eight bytes"),
     "executor": ("an executor", "A thread pool"),
     "command": ("a command", "Count the files of a folder by their suffix"),
@@ -59,6 +62,7 @@ USAGE: Mapping[str, str] = {
     "metric": TRAIN.format('metrics = ["accuracy", "{component}"]'),
     "optimizer": TRAIN.format('optimizer = {{ use = "{component}" }}'),
     "schedule": TRAIN.format('schedule = "{component}"'),
+    "sampler": TRAIN.format('sampler = {{ use = "{component}" }}'),
     "callback": TRAIN.format('callbacks = [{{ use = "{component}" }}]'),
     "importer": '```toml\n[stages.data]\nuse = "import.{component}"\npath = "images"\n```',
     "exporter": PIPELINE.format('[stages.out]\nuse = "export.{component}"'),
@@ -67,9 +71,15 @@ USAGE: Mapping[str, str] = {
     "projection": PIPELINE.format(
         '[stages.embed]\nuse = "embed"\n\n[stages.inspect]\nuse = "inspect"\ndataset = "data"\nprojection = "{component}"'
     ),
+    "splitter": PIPELINE.format('[stages.split]\nuse = "split"\nmode = "{component}"\ngroup_column = "date"'),
     "check": PIPELINE.format('[stages.inspect]\nuse = "inspect"\nchecks = ["corrupt", "{component}"]'),
     "report_section": PIPELINE.format(
         '[stages.train]\nuse = "train"\n\n[stages.report]\nuse = "evaluate"\nsections = ["{component}"]'
+    ),
+    "compare_metric": PIPELINE.format(
+        '[stages.split]\nuse = "split"\n\n[stages.plain]\nuse = "train"\n\n[stages.first]\nuse = "evaluate"\n\n'
+        '[stages.augmented]\nuse = "train"\nops = "light"\n\n[stages.second]\nuse = "evaluate"\n\n'
+        '[stages.compare]\nuse = "compare"\nreports = ["first", "second"]\nmetrics = ["{component}"]'
     ),
     "codec": "Installed, it is used for its files wherever images are read: `pipekit inspect` of a folder with `.rgb8` files.",
     "executor": 'Name it in the pipeline file, `executor = "{component}"`, or with `pipekit run --executor {component}`.',

@@ -22,6 +22,7 @@ from pipekit.commands.scaffold.archive import unpack
 from pipekit.commands.scaffold.texts import pipeline_text, readme_text
 from pipekit.errors import ReadingsError, UserError
 from pipekit.files import expanded, hash_file, is_archive, walk
+from pipekit.files.urls import located
 from pipekit.owners import owned_prefix
 from pipekit.registry.format_choice import parse_format
 from pipekit.registry.registry import Registry, load_registry
@@ -284,7 +285,7 @@ def _rows(project: Project, request: Request, listener: Callable[..., None]) -> 
     registry = load_registry()
     scratch = Path(project.stack.enter_context(tempfile.TemporaryDirectory(prefix=owned_prefix())))
     assert request.source is not None
-    source = Path(os.path.abspath(expanded(request.source)))
+    source = Path(os.path.abspath(located(request.source)))
     if is_archive(source):
         project.how = "copy"  # the unpacked files are removed again
         into = scratch / "archive"

@@ -7,11 +7,12 @@ that built-ins and plugins meet the same requirements.
 What is tried, by file: of every component its texts, parameters and imports (``general``); ops, recipes, detectors and codecs
 on images (``pictures``); importers and exporters on folders (``formats``); stages and dataset checks in a pipeline
 (``stages``), and killed in the middle (``killing``); report sections and executors (``running``); model templates
-(``models``); embedders (``embedders``); projections (``projections``); pages of the studio (``pages``). A plugin as a whole is
-loaded and its observers are called (``plugin``).
+(``models``); embedders (``embedders``); projections (``projections``); pages of the studio (``pages``); splitters, samplers and
+comparison metrics (``assigning``). A plugin as a whole is loaded and its observers are called (``plugin``).
 """
 
 from pipekit.testing.checks import (
+    assigning,
     commands,
     embedders,
     formats,
@@ -34,6 +35,7 @@ __all__ = [
     "HEAVY",
     "Subject",
     "Verdict",
+    "assigning",
     "check_plugin",
     "commands",
     "embedders",

@@ -45,7 +45,10 @@ def _measures(subject: Subject) -> str:
     if not callable(loss) or isinstance(loss, type):
         return f"expected a keras.losses.Loss or a function, got {form_of(loss)}"
     targets, right, wrong = _examples(getattr(subject.found, "labels", "categorical") == "sparse")
-    low, high = (float(np.mean(np.asarray(loss(keras.ops.convert_to_tensor(targets), made)))) for made in (right, wrong))
+    found = [np.asarray(loss(keras.ops.convert_to_tensor(targets), made)) for made in (right, wrong)]
+    if any(one.shape not in ((), (len(right),)) for one in found):
+        return f"expected one number for each of {len(right)} images, or their mean, got {form_of(found[0])}"
+    low, high = (float(np.mean(one)) for one in found)
     if not math.isfinite(low) or not math.isfinite(high):
         return f"it is {low} for right predictions and {high} for wrong ones"
     return _of_keras("loss", subject.component.name) if low < high else f"right predictions cost {low:g}, wrong ones {high:g}"
@@ -63,6 +66,9 @@ def _scores(subject: Subject) -> str:
     if not isinstance(metric, keras.metrics.Metric):
         if not callable(metric) or isinstance(metric, type):
             return f"expected a keras.metrics.Metric or a function, got {form_of(metric)}"
+        answer = metric(*map(keras.ops.convert_to_tensor, _examples(False)[:2]))
+        if np.asarray(answer).dtype.kind not in "fiub":
+            return f"expected numbers, got {form_of(answer)}"
         metric = keras.metrics.MeanMetricWrapper(metric, name="metric")
     targets, right, wrong = _examples(False)
     results = []

@@ -63,7 +63,8 @@ def test_a_pipeline_learns_in_one_pass_and_others_learn_from_what_the_network_sa
     shards = pipekit_project.path / ".pipekit" / "shards"
     before = sorted(shards.glob("*/*"))
     for change in ({"model": {"template": "efficientnet_lite0_probe", "c": 1}}, {"model": "efficientnet_lite0", "epochs": 1}):
-        again = pipekit_project.run({**stages, "train": {**stages["train"], **change}, "report": stages["report"]}, seed=7)
+        changed = {"data": stages["data"], "split": stages["split"], "train": {**stages["train"], **change}}
+        again = pipekit_project.run(changed, seed=7)
         assert not again.stages[2].cached
         assert again.stages[2].artifact.digest != outcome.artifact("train").digest
     features = {shard for shard in before if "features" in (shard / "rows.jsonl").read_text()}

@@ -1,0 +1,77 @@
+"""What the import of Keras and TensorFlow leaves behind."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import socket
+import sys
+
+import pytest
+
+from pipekit.learning.keras_backend import without_collections, without_socket
+
+
+def made() -> list[list[int]]:
+    """More objects than make the collector look for garbage."""
+    return [[number] for number in range(5000)]
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_no_garbage_is_looked_for_during_the_import_and_the_setting_is_kept(enabled: bool) -> None:
+    collected: list[str] = []
+
+    def note(phase: str, info: dict[str, int]) -> None:
+        collected.append(phase)
+
+    before = gc.isenabled()
+    gc.callbacks.append(note)
+    (gc.enable if enabled else gc.disable)()
+    try:
+        with without_collections():
+            kept = made()
+        assert collected == []
+        assert gc.isenabled() is enabled
+        assert not any(one is kept for one in gc.get_objects(generation=0))
+    finally:
+        gc.callbacks.remove(note)
+        (gc.enable if before else gc.disable)()
+
+
+def test_what_was_made_can_still_be_collected_unless_a_program_froze_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    for frozen, called in ((0, ["freeze", "unfreeze"]), (7, ["freeze"])):
+        calls: list[str] = []
+        monkeypatch.setattr(gc, "get_freeze_count", lambda frozen=frozen: frozen)
+        monkeypatch.setattr(gc, "freeze", lambda calls=calls: calls.append("freeze"))
+        monkeypatch.setattr(gc, "unfreeze", lambda calls=calls: calls.append("unfreeze"))
+        with without_collections():
+            pass
+        assert calls == called
+
+
+def test_the_import_opens_no_socket_and_leaves_connections_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What TensorFlow imports asks for a socket to find out about IPv6; ``strace`` showed it."""
+    name = "urllib3.util.connection"
+    pytest.importorskip(name)
+    asked: list[int] = []
+
+    class Noted(socket.socket):
+        def __init__(self, family: int = -1, *rest: int, **more: int) -> None:
+            asked.append(family)
+            super().__init__(family, *rest, **more)
+
+    monkeypatch.setattr(socket, "socket", Noted)
+    monkeypatch.setattr(socket, "has_ipv6", True)
+    monkeypatch.delitem(sys.modules, name)
+    importlib.import_module(name)
+    assert asked == [socket.AF_INET6], "without the guard there is one"
+    monkeypatch.delitem(sys.modules, name)
+    with without_socket():
+        again = importlib.import_module(name)
+    assert len(asked) == 1
+    assert socket.has_ipv6
+    assert again.HAS_IPV6
+    again.HAS_IPV6 = False  # as it finds out on a machine without
+    with without_socket():
+        assert socket.has_ipv6
+    assert not again.HAS_IPV6
