@@ -112,7 +112,9 @@ class SplitParams(Params):
         if self.folds == 1:
             raise ValueError("one fold leaves nothing to train on; folds must be 0 or at least 2")
         if self.folds and not {"train", "val"} & self.fractions.keys():
-            raise ValueError("folds divide train and val, and fractions gives both nothing; with test = 1 there is nothing to fold")
+            raise ValueError(
+                "folds divide train and val, and fractions gives both nothing; with test = 1 there is nothing to fold"
+            )
         if self.folds and self.fold > self.folds:
             raise ValueError(f"fold {self.fold} of {self.folds}: expected 1 to {self.folds}, or 0 for none")
         return self
