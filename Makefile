@@ -17,7 +17,8 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-JOBS ?= auto
+# One more than there are cores: many tests wait for a process that they start.
+JOBS ?= $(shell "$(PYTHON)" -c 'import os; print(len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) + 1)')
 PLUGINS := $(notdir $(patsubst %/,%,$(dir $(wildcard plugins/*/pyproject.toml))))
 
 # While other tests need the core, threads that wait for work must not keep it busy: OpenMP's do, for a third of some tests' time.

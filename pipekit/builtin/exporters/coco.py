@@ -39,8 +39,8 @@ def write(artifact: Dataset, out_dir: Path, params: ImagesParams) -> None:
     is the path below the split's folder, as in COCO's own files.
 
     Categories keep the order, the ids, the keypoints and the skeletons of the source, unused ones too. Images and objects keep
-    their ids; those of augmented copies are new. An object has its outline as polygons, a crowd as run lengths; its ``area`` and
-    ``iscrowd``, the keypoints that belong to its box, and its flags and attributes in ``attributes``, as CVAT has them. The
+    their ids; those of augmented copies are new. An object has its outline as polygons, a crowd as run lengths; its ``area``
+    and ``iscrowd``, the keypoints that belong to its box, and its flags and attributes in ``attributes``, as CVAT has them. The
     class of a whole image is its ``label``, and further values are further keys.
 
     Keypoints without a box are not written, nor are masks: they hold class numbers here and objects in COCO. Use the exporter
