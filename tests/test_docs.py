@@ -545,6 +545,7 @@ CONTRACTS = [
     contract.Rejected,
     contract.Artifact,
     contract.Dataset,
+    contract.SplitUnit,
     contract.Section,
     contract.Figure,
     contract.Table,
