@@ -30,7 +30,7 @@ def register_stages(register: Register) -> None:
         "inspect",
         "pipekit.builtin.inspect:inspect",
         summary="Find duplicates, leaks, damaged and odd images",
-        version=7,
+        version=8,
         preload=("pipekit.images.statistics", "pipekit.images.measuring", "pipekit.images.near_duplicates"),
     )
     register(
@@ -74,7 +74,7 @@ def register_stages(register: Register) -> None:
         "evaluate",
         "pipekit.builtin.evaluate:evaluate",
         summary="Evaluate a model on the test split and write the report",
-        version=6,
+        version=7,
     )
     register(
         "calibrate", "pipekit.builtin.calibrate:calibrate", summary="Set a model's temperature and its decision rule on val"
@@ -191,7 +191,7 @@ def register_exporters(register: Register) -> None:
     register(
         "parquet", f"{at}.parquet", summary="Parquet with the images' bytes, as Hugging Face's datasets stores them", version=4
     )
-    register("coco", f"{at}.coco", summary="COCO: images, and one JSON file of objects per split", version=4)
+    register("coco", f"{at}.coco", summary="COCO: images, and one JSON file of objects per split", version=5)
     register("yolo", f"{at}.yolo", summary="YOLO: images, labels, data.yaml; boxes, polygons, oriented boxes, poses", version=3)
     register("voc", f"{at}.voc", summary="Pascal VOC: one XML file per image, image sets, masks", version=3)
     register("masks", f"{at}.masks", summary="Images and masks in two folders, under the same names", version=2)

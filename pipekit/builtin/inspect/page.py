@@ -156,7 +156,7 @@ def _count_of(findings: Sequence[Finding], severity: str) -> int:
 def _overview(rows: MeasuredRows, by_check: Mapping[str, Sequence[Finding]], others: str, copies: Copies | None) -> Section:
     """The findings by their check, and the images of each class."""
     lines = [
-        (_title(found), found[0].severity, len(found), len({name for finding in found for name in finding.samples}))
+        (_title(found), found[0].severity, len(found), len({name for finding in found for name in finding.samples}) or "all")
         for found in by_check.values()
     ]
     tables = [] if not lines else [Table(("check", "severity", "findings", "images"), tuple(lines), "Findings")]
@@ -193,7 +193,7 @@ def _files(rows: MeasuredRows) -> Section:
 def _by_features(copies: Copies | None) -> str:
     if copies is None:
         return (
-            "Features were not used: copies that are mirrored, cropped, turned or recoloured, foreign images, suspected label "
+            "Features were not used: copies that are cropped, turned or recoloured, foreign images, suspected label "
             "errors, and classes that can't be told apart were not sought."
         )
     return (
@@ -216,7 +216,7 @@ def _section(ctx: Context, check: str, findings: Sequence[Finding], pictures: Se
     listed: list[tuple[Any, ...]] = []
     words = next((one.summary for one in ctx.components("check") if one.name == check), "")
     for finding in findings:
-        listed += [(name, finding.message) for name in finding.samples] or [("", finding.message)]
+        listed += [(name, finding.message) for name in finding.samples] or [("all", finding.message)]
     shown = listed[:MAX_LISTED]
     caption = f"The first {MAX_LISTED} of {len(listed):,}; inspect.json lists all" if len(listed) > MAX_LISTED else ""
     title = f"{_title(findings)} ({findings[0].severity})"

@@ -32,7 +32,7 @@ def exact_duplicates(rows: Sequence[Row], ctx: Context, params: CopiesParams) ->
 
 @supports(CLASSES, MULTILABEL, NUMBER)
 def near_duplicates(rows: Sequence[Row], ctx: Context, params: CopiesParams) -> Iterator[Finding]:
-    """The same image, resized or saved again; with features also mirrored, cropped, turned or recoloured, or the next in a
+    """The same image, resized, saved again, mirrored or brighter; with features also cropped, turned or recoloured, or the next in a
     burst. Files with the same bytes count once."""
     for group in _groups(rows, "group"):
         different = list({row["sha256"]: row for row in group}.values())
