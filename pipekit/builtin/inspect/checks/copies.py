@@ -32,8 +32,8 @@ def exact_duplicates(rows: Sequence[Row], ctx: Context, params: CopiesParams) ->
 
 @supports(CLASSES, MULTILABEL, NUMBER)
 def near_duplicates(rows: Sequence[Row], ctx: Context, params: CopiesParams) -> Iterator[Finding]:
-    """The same image, resized, saved again, mirrored or brighter; with features also cropped, turned or recoloured, or the next in a
-    burst. Files with the same bytes count once."""
+    """The same image, resized, saved again, mirrored or brighter; with features also cropped, turned or recoloured, or the
+    next in a burst. Files with the same bytes count once."""
     for group in _groups(rows, "group"):
         different = list({row["sha256"]: row for row in group}.values())
         if len(different) > 1:
