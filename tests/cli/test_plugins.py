@@ -116,6 +116,7 @@ LOADING = [
     ("replay", "a.toml"),
     ("run", "a.toml"),
     ("schema",),
+    ("serve", "model"),
     ("similar", "a.jpg", "."),
     ("sniff", "."),
     ("split", "."),

@@ -39,8 +39,8 @@ def write(artifact: Dataset, out_dir: Path, params: ImagesParams) -> None:
     is the path below the split's folder, as in COCO's own files.
 
     Categories keep the order, the ids, the keypoints and the skeletons of the source, unused ones too. Images and objects keep
-    their ids; those of augmented copies are new. An object has its outline as polygons, a crowd as run lengths; its ``area``
-    and ``iscrowd``, the keypoints that belong to its box, and its flags and attributes in ``attributes``, as CVAT has them. The
+    their ids; those of augmented copies are new. An object has its outline as polygons, its ``area`` and
+    ``iscrowd``, the keypoints that belong to its box, and its flags and attributes in ``attributes``, as CVAT has them. The
     class of a whole image is its ``label``, and further values are further keys.
 
     Keypoints without a box are not written, nor are masks: they hold class numbers here and objects in COCO. Use the exporter
@@ -62,7 +62,7 @@ def write(artifact: Dataset, out_dir: Path, params: ImagesParams) -> None:
         content["images"].append(image)
         for at, box in enumerate(sample.targets.boxes):
             found = {"id": _own_id(sample, box.facts.get("id")), "image_id": image, "category_id": entries[box.label].number}
-            found |= _annotation(box, (height, width))
+            found |= _annotation(box)
             if points := entries[box.label].keypoints:
                 own = {point.label: point for point in sample.targets.keypoints if point.of == at}
                 found |= _keypoints(own, points, (height, width))
@@ -111,7 +111,7 @@ def _further(sample: Sample) -> dict[str, Any]:
     return values | ({} if sample.label is None else {"label": sample.label})
 
 
-def _annotation(box: Box, size_hw: tuple[int, int]) -> dict[str, Any]:
+def _annotation(box: Box) -> dict[str, Any]:
     width, height = box.x_max - box.x_min, box.y_max - box.y_min
     area = box.facts.get("area", width * height)
     if box.outline and "area" not in box.facts:
@@ -124,21 +124,8 @@ def _annotation(box: Box, size_hw: tuple[int, int]) -> dict[str, Any]:
         "segmentation": [list(polygon) for polygon in box.outline],
         "iscrowd": int(bool(box.facts.get("iscrowd"))),
     }
-    if found["iscrowd"] and box.outline:
-        found["segmentation"] = {"size": list(size_hw), "counts": _run_lengths(box, size_hw)}
     attributes = _attributes(box.facts)
     return found | ({"attributes": attributes} if attributes else {})
-
-
-def _run_lengths(box: Box, size_hw: tuple[int, int]) -> list[int]:
-    """COCO's form for crowds: column by column, the lengths of zeros and ones in turn, zeros first."""
-    import numpy as np
-
-    from pipekit.images import polygons
-
-    flat = polygons.drawn(polygons.polygons_of(box.outline), size_hw).ravel(order="F")
-    ends = np.flatnonzero(np.diff(flat, prepend=0, append=2))
-    return [int(length) for length in np.diff(ends, prepend=0)]
 
 
 def _attributes(facts: Mapping[str, Any]) -> dict[str, Any]:
