@@ -123,7 +123,7 @@ def _main(words: list[str], started: bool) -> int:
         if not words or words[0] in ("-h", "--help"):
             from pipekit.cli.from_plugins import listed
 
-            print(help_text({one.name: one.summary for one in listed()}))
+            print(help_text(listed()))
             return 0
         if words[0] == "--version":
             print(f"pipekit {__version__}")

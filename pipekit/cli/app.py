@@ -77,8 +77,9 @@ def build(words: Sequence[str], every: bool = False) -> typer.Typer:
     wanted = next((word for word in words if not word.startswith("-")), None)
     rest = words[words.index(wanted) + 1 :] if wanted is not None else ()
     attach(app, commands(), lambda name: load_command(name, rest), wanted, every)
-    for one in () if every or wanted in commands() else listed():  # for suggestions and completion
-        app.command(one.name, help=one.summary)(_unloaded)
+    others = {} if every or wanted in commands() else listed()
+    for name, summary in others.items():  # for suggestions and completion
+        app.command(name, help=summary)(_unloaded)
     return app
 
 

@@ -5,11 +5,9 @@ What is kept holds as long as the installed distributions, the code of plugins a
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from pipekit.cli import commands, kept_texts
 from pipekit.cli.command_line import PATH
@@ -21,24 +19,18 @@ MAX_SUMMARY = 56
 """Maximum length of a summary in the help, in characters."""
 
 
-@dataclass(frozen=True)
-class Listed:
-    """A command of an installed plugin: the name that calls it, qualified where it is not the only one, and its summary."""
-
-    name: str
-    summary: str
-
-
-def listed() -> list[Listed]:
-    """The commands of installed plugins, without loading them if nothing has changed since the last time."""
+def listed() -> dict[str, str]:
+    """The commands of installed plugins, without loading them if nothing has changed since the last time: the name that calls
+    each, qualified where it is not the only one, and its summary.
+    """
     file = kept_texts.file_of(NAME)
     text = kept_texts.read(file)
     if text is None:
-        found = _loaded() if _others() else []
-        text = "".join(f"{one.name}\t{one.summary}\n" for one in found)
+        found = _loaded() if _others() else {}
+        text = "".join(f"{name}\t{summary}\n" for name, summary in found.items())
         kept_texts.keep(file, text, [*kept_texts.plugins(), *filter(os.path.exists, PATH)])
     rows = (line.partition("\t") for line in text.splitlines())
-    return [Listed(name, summary) for name, _, summary in rows]
+    return {name: summary for name, _, summary in rows}
 
 
 def _others() -> bool:
@@ -48,13 +40,15 @@ def _others() -> bool:
     return any(point.module != "pipekit.builtin" for point in entry_points(group="pipekit"))
 
 
-def _loaded() -> list[Listed]:
+def _loaded() -> dict[str, str]:
+    import contextlib
+
     from pipekit.registry.registry import load_registry
 
     with contextlib.redirect_stdout(sys.stderr):  # a plugin may print when it is imported
         found = load_registry(named=False).components("command")
     names = (f"{one.plugin}:{one.name}" if one.name in commands() else one.reference for one in found)
-    return [Listed(name, _short(one.summary)) for name, one in zip(names, found, strict=True)]
+    return {name: _short(one.summary) for name, one in zip(names, found, strict=True)}
 
 
 def _short(summary: str) -> str:
