@@ -101,6 +101,7 @@ class Plan:
     views_mb: int = 200
     table: Mapping[str, Any] | None = field(default=None, repr=False)
     matrix: Any = None
+    search: Call | None = None
 
     @property
     def shown(self) -> str:
