@@ -147,7 +147,7 @@ def _run_seeds(
 def _named(plan: Plan, values: Mapping[str, Any], name: str) -> Plan:
     changes = [*plan.overrides, *(f"{key}={toml_text(value)}" for key, value in values.items()), f"name={json.dumps(name)}"]
     made = load_plan(plan.file, plan.table, base_dir=plan.base_dir, overrides=changes, registry=plan.registry)
-    return replace(made, matrix=None, search=plan.search)
+    return replace(made, matrix=None, search=plan.search, combination_of="" if name == plan.name else plan.name)
 
 
 def _run_one(

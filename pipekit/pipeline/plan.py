@@ -102,6 +102,7 @@ class Plan:
     table: Mapping[str, Any] | None = field(default=None, repr=False)
     matrix: Any = None
     search: Call | None = None
+    combination_of: str = ""
 
     @property
     def shown(self) -> str:

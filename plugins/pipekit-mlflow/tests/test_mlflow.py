@@ -13,6 +13,7 @@ import urllib.request
 import mlflow
 import numpy as np
 import pytest
+import tomlkit
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from pipekit_mlflow import Observer
@@ -169,6 +170,27 @@ def test_an_epoch_is_logged_before_the_run_has_ended(client, tmp_path, monkeypat
     assert found.info.status == "FAILED"
 
 
+def test_combinations_of_a_matrix_are_below_one_run(client, project):
+    from pipekit.engine.matrix import run_matrix
+    from pipekit.pipeline.matrix_table import matrix_of
+    from pipekit.pipeline.plan import load_plan
+
+    table = {"name": "fractions", "seed": 7, "stages": {name: STAGES[name] for name in ("data", "split")}}
+    shares = [{"train": 0.5, "val": 0.5}, {"train": 0.75, "val": 0.25}]
+    table["matrix"] = {"select": "split.train", "values": {"split.fractions": shares}}
+    file = project.path / "fractions.toml"
+    file.write_text(tomlkit.dumps(table))
+    for _ in range(2):  # the second time all is known, and nothing is logged
+        plan = load_plan(file, registry=project.registry)
+        outcome = run_matrix(plan, matrix_of(plan))
+        found = {run.info.run_name: run for run in runs(client, "fractions")}
+        assert sorted(found) == ["fractions", "fractions-1", "fractions-2"]
+        parent = found.pop("fractions")
+        assert {run.data.tags["mlflow.parentRunId"] for run in found.values()} == {parent.info.run_id}
+        assert parent.info.status == "FINISHED"
+        assert parent.data.tags["pipekit.best"] == outcome.best.run
+
+
 def test_a_run_that_fails_says_so(client, project, monkeypatch):
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
     hopeless = {**STAGES, "train": {**STAGES["train"], "optimizer": "sgd", "learning_rate": 1e30}}
@@ -194,8 +216,6 @@ def test_ctrl_c_is_told_from_failure(client, tmp_path):
 
 
 def toml(stages):
-    import tomlkit
-
     return tomlkit.dumps({"name": "trial", "seed": 7, "stages": stages})
 
 
