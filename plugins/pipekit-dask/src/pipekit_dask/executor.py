@@ -149,27 +149,29 @@ def _connect(params: DaskParams, address: str, stack: ExitStack) -> Client:
                 f"no Dask scheduler answers at {where!r}: {error}", "Is it running? Start one: dask scheduler"
             ) from error
         stack.enter_context(client)
+        is_shown = True
     else:
         count = params.workers or 1
         cluster = LocalCluster(
             n_workers=1 if params.adaptive else count,
             threads_per_worker=1,
             processes=True,
-            dashboard_address="127.0.0.1:0" if importlib.util.find_spec("bokeh") else None,
+            dashboard_address="127.0.0.1:0",
             silence_logs=50,
         )
         stack.enter_context(cluster)
         if params.adaptive:
             cluster.adapt(minimum=1, maximum=count)
         client = stack.enter_context(Client(cluster))
-    _say(client)
+        is_shown = importlib.util.find_spec("bokeh") is not None  # without it, Dask's pages are empty
+    _say(client, is_shown)
     return client
 
 
-def _say(client: Client) -> None:
+def _say(client: Client, is_shown: bool) -> None:
     """Say where the run's shards go, and where they can be watched. Standard output may be for data alone."""
     about = client.scheduler_info()
-    dashboard = f"; watch them at {client.dashboard_link}" if "dashboard" in about.get("services", {}) else ""
+    dashboard = f"; watch them at {client.dashboard_link}" if is_shown and "dashboard" in about.get("services", {}) else ""
     print(f"dask: shards run on {about['address']}{dashboard}", file=sys.stderr, flush=True)
 
 
