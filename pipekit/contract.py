@@ -30,6 +30,8 @@ sampler            ``sampler(targets, epoch, params, rng) -> (N,)`` whole number
                    as many as there are, with repetitions. ``targets`` has the class number of each image (or its labels)
 splitter           ``splitter(units, fractions, params, rng) -> list[str]``: a split for each :class:`SplitUnit`
 compare_metric     ``metric(rows, params) -> (N,)`` numbers, one for each row of ``predictions.csv``; higher is better
+search             ``search(space, params, rng)`` -> a list of combinations for ``[matrix]``, or a generator that yields one
+                   at a time and receives its :class:`Trial`; ``space`` is a :class:`SearchSpace`
 callback           ``build(params)`` -> a Keras callback; after a kill it is built anew, and resumes with the epoch
 importer           an object with ``sniff(path)``, why it is this format, or :class:`Rejected` with why it is not, or ""; and
                    ``read(path, params) -> Iterator[Sample]``; a ``Failure`` among them is a row that can't be used, a
@@ -93,6 +95,7 @@ from pipekit.artifacts import (
 )
 from pipekit.findings import Figure, Finding, Picture, RunInfo, Section, StageInfo, StudioContext, Table
 from pipekit.params import Call, InputPath, Params, Uses, param
+from pipekit.searching import SearchSpace, Trial, ValueRange
 from pipekit.signatures import Slot as Slot
 from pipekit.signatures import StageContract, read_sample_stage, read_stage
 from pipekit.signatures import params_type_of as params_type_of
@@ -127,6 +130,7 @@ __all__ = [
     "RunInfo",
     "Sample",
     "SampleContext",
+    "SearchSpace",
     "Section",
     "ShardResult",
     "ShardTask",
@@ -136,7 +140,9 @@ __all__ = [
     "StudioContext",
     "Table",
     "Targets",
+    "Trial",
     "Uses",
+    "ValueRange",
     "depends_on",
     "param",
     "reads_files",

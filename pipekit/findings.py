@@ -16,13 +16,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunInfo:
-    """A run, as observers receive it. ``run_dir`` is the folder of results; it exists only in ``after_run``."""
+    """A run, as observers receive it. ``run_dir`` is the folder of results; it exists only in ``after_run``.
+
+    ``combination_of`` is the name of the pipeline with ``[matrix]`` of which the run is a combination; "" for any other run.
+    """
 
     name: str
     file: str
     seed: int
     run_dir: Path
     status: str = "running"
+    combination_of: str = ""
 
 
 @dataclass(frozen=True)

@@ -131,6 +131,11 @@ def register_compare_metrics(register: Register) -> None:
 
 
 @hookspec
+def register_searches(register: Register) -> None:
+    """Searches of ``[matrix]``: ``search(space, params, rng)`` -> combinations, or a generator that receives each result."""
+
+
+@hookspec
 def register_codecs(register: Register) -> None:
     """Image formats to decode: a module or object with ``suffixes()``, ``reads(data)`` and ``decode(data)``."""
 

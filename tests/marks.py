@@ -415,6 +415,7 @@ SLOW: tuple[str, ...] = (
     "test_passed_over.py::test_names_without_end_stay_in_flat_memory",
     "test_remote.py::test_a_url_gives_the_digests_of_the_disk",
     "test_remote.py::test_records_and_errors_name_the_url",
+    "test_remote_https.py",
     "test_remote_s3.py",
     "test_rng.py::test_different_things_draw_differently",
     "test_startup.py::test_lists_load_no_numbers_and_no_heavy_library",

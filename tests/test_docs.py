@@ -546,6 +546,8 @@ CONTRACTS = [
     contract.Artifact,
     contract.Dataset,
     contract.SplitUnit,
+    contract.SearchSpace,
+    contract.Trial,
     contract.Section,
     contract.Figure,
     contract.Table,
@@ -575,7 +577,7 @@ OF_CTX = {"yield pipekit.contract.PAUSE", "@pipekit.contract.unseeded", "@pipeki
 
 def test_no_contract_is_left_out() -> None:
     classes = {name for name in contract.__all__ if inspect.isclass(getattr(contract, name))}
-    elsewhere = {"Call", "InputPath", "Params", "Uses", "StageContract", "Model", "Embeddings", "Report", "Files"}
+    elsewhere = {"Call", "ValueRange", "InputPath", "Params", "Uses", "StageContract", "Model", "Embeddings", "Report", "Files"}
     assert classes - elsewhere == {kind.__name__ for kind in CONTRACTS}
     assert not any(members_of(kind) - {"kind", "headline"} for kind in (contract.Model, contract.Report, contract.Files))
 

@@ -37,6 +37,7 @@ WORDS = [
     "owners",
     "tasks",
     "signatures",
+    "searching",
 ]
 """The modules at the root: the vocabulary that all code shares. No new one without a change of the law in docs/design.md."""
 

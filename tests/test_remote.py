@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,24 @@ def test_predictions_and_names_of_runs_are_those_of_the_url(photos: Objects) -> 
     assert find_source(URL).images == URL
     with pytest.raises(UserError, match="no trained model in memory://bucket/photos"):
         pipekit.load(URL)
+
+
+def test_the_bytes_of_a_copy_are_on_the_disk_before_it_has_its_name(
+    photos: Objects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, synced, sync = tmp_path / "cache", set[int](), os.fsync
+
+    def fsync(handle: int) -> None:
+        named = {path.stat().st_ino for path in (cache / "memory").rglob("*.png")}
+        assert os.fstat(handle).st_ino not in named
+        synced.add(os.fstat(handle).st_ino)
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    urls.located(URL)
+    copies = {path.stat().st_ino for path in (cache / "memory").rglob("*.png")}
+    assert len(copies) == 6
+    assert copies <= synced
 
 
 def test_a_copy_can_not_be_written_to(photos: Objects) -> None:

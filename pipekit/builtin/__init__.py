@@ -17,6 +17,12 @@ def register_executors(register: Register) -> None:
 
 
 @hookimpl
+def register_searches(register: Register) -> None:
+    register("random", "pipekit.builtin.searches:at_random", summary="Combinations drawn at random, each value by itself")
+    register("optuna", "pipekit.builtin.searches:by_optuna", summary="Combinations that Optuna proposes from earlier results")
+
+
+@hookimpl
 def register_codecs(register: Register) -> None:
     register(
         "pillow", "pipekit.builtin.codecs:Pillow", summary="JPEG, PNG, TIFF, WebP, AVIF: what the installed Pillow decodes"

@@ -14,7 +14,7 @@ from pipekit.cli.options import with_options_of
 
 @with_options_of("embed", leave_out=("embedder",))
 def embed(
-    path: Annotated[Path, typer.Argument(help="An image, a folder, a file in a dataset's format, or a run's dataset")],
+    path: Annotated[str, typer.Argument(help="An image, a folder, a file in a dataset's format, or a run's dataset")],
     importer: Format = "",
     splits: Splits = "",
     embedder: Embedder = "efficientnet_lite0",
@@ -47,7 +47,7 @@ def embed(
     from pipekit.cli.prestart import start_workers_for
     from pipekit.cli.showing import show_verb
 
-    start_workers_for(str(path), workers)
+    start_workers_for(path, workers)
 
     def make(display: Any) -> Any:
         return pipekit.embed(

@@ -14,7 +14,7 @@ from pipekit.cli.options import with_options_of
 @with_options_of("explain")
 def explain(
     model: Annotated[str, typer.Argument(help="A run (runs/NAME), a folder with model.keras and model.json, or the file")],
-    images: Annotated[list[Path], typer.Argument(help="One or more images", exists=True, dir_okay=False)],
+    images: Annotated[list[str], typer.Argument(help="One or more images")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE.html", help="File of the page")] = Path("explain.html"),
     plugin: Plugins = None,
     disable: Disabled = None,

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 @with_options_of("features", leave_out=("detector",))
 def features(
-    path: Annotated[Path, typer.Argument(help="An image, or a folder of images")],
-    second: Annotated[Path | None, typer.Argument(help="With --match: the other image", show_default=False)] = None,
+    path: Annotated[str, typer.Argument(help="An image, or a folder of images")],
+    second: Annotated[str | None, typer.Argument(help="With --match: the other image", show_default=False)] = None,
     detector: Annotated[
         list[str] | None,
         typer.Option(
@@ -76,7 +76,7 @@ def features(
     """
     from pipekit.cli.prestart import start_workers_for
 
-    start_workers_for(str(path), workers)
+    start_workers_for(path, workers)
     from pipekit.cli.showing import show_verb
     from pipekit.errors import UserError
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def sniff(
-    path: Annotated[Path, typer.Argument(help="A folder or a file", show_default=False)],
+    path: Annotated[str, typer.Argument(help="A folder or a file", show_default=False)],
     plugin: Plugins = None,
     disable: Disabled = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON")] = False,
@@ -30,7 +29,7 @@ def sniff(
     found = pipekit.sniff(path, plugins=plugin or (), disable=disable or ())
     if as_json:
         listed = [{name: getattr(verdict, name) for name in ("importer", "fits", "reason")} for verdict in found.verdicts]
-        ui.say_json({"path": str(path), "importer": found.importer, "verdicts": listed})
+        ui.say_json({"path": path, "importer": found.importer, "verdicts": listed})
     else:
         ui.table(("importer", "reads it", "why"), [_row(verdict, found.importer) for verdict in found.verdicts])
     if found.problem is not None:

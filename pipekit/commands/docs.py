@@ -30,6 +30,7 @@ TITLES = {
     "optimizer": "Optimizers",
     "schedule": "Schedules",
     "sampler": "Samplers",
+    "search": "Searches",
     "callback": "Callbacks",
     "importer": "Importers",
     "exporter": "Exporters",

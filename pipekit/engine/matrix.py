@@ -12,7 +12,6 @@ the val split: choosing by the test split makes the winner's test metric too opt
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 import re
@@ -22,11 +21,13 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from pipekit.contract import Call, Trial
 from pipekit.engine.outcome import Listener, Outcome
 from pipekit.engine.run import run_plan, silent
+from pipekit.engine.searches import Search, first_of_each, grid
 from pipekit.errors import PipekitError, UserError
 from pipekit.files import PlainTable
-from pipekit.pipeline.matrix_table import SEED, Matrix, Range, seeded_stages
+from pipekit.pipeline.matrix_table import GRID, SEED, Matrix, seeded_stages
 from pipekit.pipeline.plan import Plan, load_plan
 from pipekit.registry.param_rows import toml_text
 
@@ -66,22 +67,23 @@ class MatrixOutcome:
 
 
 def run_matrix(plan: Plan, matrix: Matrix, listener: Listener = silent, **choice: Any) -> MatrixOutcome:
-    """Run every combination, then publish the best under the pipeline's own name, with ``matrix.csv`` beside its report.
+    """Run each combination, then publish the best under the pipeline's own name, with ``matrix.csv`` beside its report.
 
     A combination that fails becomes a row of the table; the others still run.
 
     Raises:
-        PlanError: a combination of a grid is not a valid plan; nothing was run.
+        PlanError: a combination of a grid, or the first value of each name, is not a valid plan; nothing was run.
+        PluginError: the search failed, or it proposed something that is not among the values.
         UserError: every combination failed.
     """
+    plan = replace(plan, search=matrix.search if isinstance(matrix.search, Call) else None)
     found: list[Combination] = []
-    if matrix.search == "grid":
-        for values in grid(matrix):
-            plan_for(plan, values, 0)
-    search = _optuna(matrix, plan.seed) if matrix.search == "optuna" else _Listed(matrix, plan.seed)
-    for number, values in enumerate(search.draw(), 1):
-        row = _run_seeds(plan, matrix, number, values, listener, choice)
-        search.tell(row.score)
+    for values in grid(matrix) if matrix.search == GRID else [first_of_each(matrix)]:
+        plan_for(plan, values, 0)
+    search, trials = Search(matrix, plan.seed), list[Trial]()
+    for number, values in enumerate(search.run(trials), 1):
+        row = _run_seeds(plan, matrix, number, search.total, values, listener, choice)
+        trials.append(Trial(values, row.score, row.error))
         found.append(row)
     scored = [row for row in found if row.score is not None]
     best = None
@@ -94,19 +96,9 @@ def run_matrix(plan: Plan, matrix: Matrix, listener: Listener = silent, **choice
     return MatrixOutcome(matrix.select, tuple(found), best, plan.base_dir / "runs" / plan.name, tuple(_doubts(matrix, found)))
 
 
-def grid(matrix: Matrix) -> Iterator[dict[str, Any]]:
-    """Every combination, the last name changing fastest."""
-    lists = [choices for choices in matrix.values.values() if isinstance(choices, list)]
-    for values in itertools.product(*lists):
-        yield dict(zip(matrix.values, values, strict=True))
-
-
 def known_plans(plan: Plan, matrix: Matrix) -> Iterator[Plan]:
-    """The plans of all combinations; with Optuna only of the first, since the next ones depend on its result."""
-    if matrix.search == "optuna":
-        yield plan_for(plan, next(_optuna(matrix, plan.seed).draw()), 1)
-        return
-    for number, values in enumerate(_Listed(matrix, plan.seed).draw(), 1):
+    """The plans of all combinations; of a search that goes by results only the first, since the next ones depend on it."""
+    for number, values in enumerate(Search(matrix, plan.seed).known(), 1):
         for one in range(1, matrix.seeds + 1):
             yield plan_for(plan, dict(values) | _seeds(plan, matrix, one), number, one if matrix.seeds > 1 else 0)
 
@@ -124,17 +116,21 @@ def _seeds(plan: Plan, matrix: Matrix, seed_number: int) -> dict[str, int]:
 
 
 def _run_seeds(
-    plan: Plan, matrix: Matrix, number: int, values: Mapping[str, Any], listener: Listener, choice: Mapping[str, Any]
+    plan: Plan,
+    matrix: Matrix,
+    number: int,
+    of: int,
+    values: Mapping[str, Any],
+    listener: Listener,
+    choice: Mapping[str, Any],
 ) -> Combination:
     """Run a combination once, or once for each seed; its score is then the mean."""
     rows: list[Combination] = []
-    total = matrix.num_combinations() * matrix.seeds
     for one in range(1, matrix.seeds + 1):
         place = (number - 1) * matrix.seeds + one
         shown = dict(values) if matrix.seeds == 1 else {**values, SEED: plan.seed + one - 1}
-        listener("combination_started", number=place, total=total, values=shown)
-        made = plan_for(plan, dict(values) | _seeds(plan, matrix, one), number, one if matrix.seeds > 1 else 0)
-        row = _run_one(made, matrix, number, values, listener, choice)
+        listener("combination_started", number=place, total=of * matrix.seeds, values=shown)
+        row = _run_one(plan, matrix, number, one, values, listener, choice)
         rows.append(row)
         listener("combination_finished", number=place, values=shown, score=row.score, headline=row.headline, error=row.error)
     if matrix.seeds == 1:
@@ -151,14 +147,22 @@ def _run_seeds(
 def _named(plan: Plan, values: Mapping[str, Any], name: str) -> Plan:
     changes = [*plan.overrides, *(f"{key}={toml_text(value)}" for key, value in values.items()), f"name={json.dumps(name)}"]
     made = load_plan(plan.file, plan.table, base_dir=plan.base_dir, overrides=changes, registry=plan.registry)
-    return replace(made, matrix=None)
+    return replace(made, matrix=None, search=plan.search, combination_of="" if name == plan.name else plan.name)
 
 
 def _run_one(
-    made: Plan, matrix: Matrix, number: int, values: Mapping[str, Any], listener: Listener, choice: Mapping[str, Any]
+    plan: Plan,
+    matrix: Matrix,
+    number: int,
+    seed_number: int,
+    values: Mapping[str, Any],
+    listener: Listener,
+    choice: Mapping[str, Any],
 ) -> Combination:
-    row = Combination(number, values, made.name)
+    row = Combination(number, values, f"{plan.name}-{number}")
     try:
+        made = plan_for(plan, dict(values) | _seeds(plan, matrix, seed_number), number, seed_number if matrix.seeds > 1 else 0)
+        row = replace(row, run=made.name)
         outcome = run_plan(made, listener, **choice)
     except PipekitError as error:
         return replace(row, error=str(error))
@@ -209,77 +213,3 @@ def _write_csv(path: Path, matrix: Matrix, found: Sequence[Combination]) -> None
             scores = [row.score, *([row.sd, *(one.score for one in row.of_seeds)] if repeated else [])]
             shown = ["" if score is None else f"{score:g}" for score in scores]
             writer.writerow([row.run, *values, *shown, row.headline, f"{row.seconds:.1f}", row.error])
-
-
-# --- searches ------------------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class _Listed:
-    """A grid, or combinations drawn at random."""
-
-    matrix: Matrix
-    seed: int
-
-    def draw(self) -> Iterator[dict[str, Any]]:
-        if self.matrix.search == "grid":
-            yield from grid(self.matrix)
-            return
-        from pipekit.rng import rng_for
-
-        for number in range(self.matrix.trials):
-            rng = rng_for(self.seed, "matrix", number)
-            yield {name: _drawn(choices, rng) for name, choices in self.matrix.values.items()}
-
-    def tell(self, score: float | None) -> None:
-        """A fixed list of combinations ignores results."""
-
-
-def _drawn(choices: list[Any] | Range, rng: Any) -> Any:
-    if isinstance(choices, list):
-        return choices[int(rng.integers(len(choices)))]
-    ends = (math.log(choices.low), math.log(choices.high)) if choices.log else (choices.low, choices.high)
-    value = float(rng.uniform(*ends))
-    value = math.exp(value) if choices.log else value
-    return round(value) if choices.whole else float(f"{value:.4g}")
-
-
-def _optuna(matrix: Matrix, seed: int) -> Any:
-    try:
-        import optuna
-    except ImportError:
-        raise UserError(
-            "matrix.search is 'optuna', which is not installed",
-            "Install it: pip install 'pipekit-vision[optuna]'; or draw: random",
-        ) from None
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return _Optuna(matrix, seed, optuna)
-
-
-@dataclass
-class _Optuna:
-    """Optuna's sampler, through its ask-and-tell interface."""
-
-    matrix: Matrix
-    seed: int
-    optuna: Any
-    trial: Any = None
-    study: Any = None
-
-    def draw(self) -> Iterator[dict[str, Any]]:
-        direction = "maximize" if self.matrix.goal == "max" else "minimize"
-        self.study = self.optuna.create_study(direction=direction, sampler=self.optuna.samplers.TPESampler(seed=self.seed))
-        for _ in range(self.matrix.trials):
-            self.trial = self.study.ask()
-            yield {name: self._suggest(name, choices) for name, choices in self.matrix.values.items()}
-
-    def _suggest(self, name: str, choices: list[Any] | Range) -> Any:
-        if isinstance(choices, list):
-            return choices[self.trial.suggest_categorical(name, list(range(len(choices))))]
-        if choices.whole:
-            return self.trial.suggest_int(name, int(choices.low), int(choices.high), log=choices.log)
-        return float(f"{self.trial.suggest_float(name, choices.low, choices.high, log=choices.log):.4g}")
-
-    def tell(self, score: float | None) -> None:
-        failed = self.optuna.trial.TrialState.FAIL
-        self.study.tell(self.trial, score) if score is not None else self.study.tell(self.trial, state=failed)

@@ -455,7 +455,7 @@ class _Run:
 
     def _info(self, status: str) -> RunInfo:
         plan = self.plan
-        return RunInfo(plan.name, str(plan.file or ""), plan.seed, self.run_dir, status)
+        return RunInfo(plan.name, str(plan.file or ""), plan.seed, self.run_dir, status, plan.combination_of)
 
     def _observe(self, hook: str, **values: Any) -> None:
         observe(self.plan.registry, self.listener, hook, **values)

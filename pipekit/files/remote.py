@@ -209,6 +209,8 @@ def _listed(system: Any, address: str, url: str) -> dict[str, Remote]:
             path = f"{place}/{unquote(below) if web else below}"
             _check_names(path, url)
             found[path] = _object(about, str(name))
+        if web and not found:
+            system.ls(address)  # fsspec's find says of no failure; this raises what it was: an unknown host, a certificate
         if web:
             found = _asked(system, found)
     except UserError:
@@ -352,7 +354,7 @@ def _fetch(system: Any, root: Path, index: _Index, url: str, wanted: Mapping[str
 
 
 def _fetch_one(system: Any, one: Remote, target: Path, scratch: Path, path: str) -> tuple[str, str, int]:
-    """Fetch one object; its copy appears whole, and can't be written to."""
+    """Fetch one object; its copy appears whole, also after a power cut, and can't be written to."""
     for left in reversed(range(TRIES)):
         try:
             system.get_file(one.name, str(scratch))
@@ -367,6 +369,8 @@ def _fetch_one(system: Any, one: Remote, target: Path, scratch: Path, path: str)
                     f"{urls.shown(target)} could not be fetched: {what}",
                     "What has been fetched is kept: run the same command again.",
                 ) from error
+    with scratch.open("r+b") as copy:  # else a power cut could leave a copy of the right size without its bytes
+        os.fsync(copy.fileno())
     if os.name != "nt":
         scratch.chmod(0o444)
     target.parent.mkdir(parents=True, exist_ok=True)

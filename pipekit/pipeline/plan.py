@@ -101,6 +101,8 @@ class Plan:
     views_mb: int = 200
     table: Mapping[str, Any] | None = field(default=None, repr=False)
     matrix: Any = None
+    search: Call | None = None
+    combination_of: str = ""
 
     @property
     def shown(self) -> str:

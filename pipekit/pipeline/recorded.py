@@ -40,6 +40,8 @@ def _components_of(plan: Plan) -> Iterator[Component]:
         yield stage.component
         yield from (call.component for call in calls_in(stage.params))
     yield plan.executor.component
+    if plan.search is not None:  # of [matrix]; it proposed the values
+        yield plan.search.component
 
 
 def recorded_plugin(store_root: Path, kind: str, name: str) -> str:

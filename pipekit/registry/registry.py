@@ -51,6 +51,7 @@ KINDS: Mapping[str, str] = {
     "check": "register_checks",
     "report_section": "register_report_sections",
     "compare_metric": "register_compare_metrics",
+    "search": "register_searches",
     "codec": "register_codecs",
     "executor": "register_executors",
     "command": "register_commands",

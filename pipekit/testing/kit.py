@@ -40,6 +40,7 @@ __all__ = [
     "check_report_section",
     "check_sampler",
     "check_schedule",
+    "check_search",
     "check_splitter",
     "check_stage",
     "pipekit_project",
@@ -190,6 +191,12 @@ def check_compare_metric(metric: Any, *, registry: Registry | None = None, **par
     """A metric of ``compare``: a finite number for each image, the same each time."""
     __tracebackhide__ = True
     check_component("compare_metric", metric, params, registry)
+
+
+def check_search(search: Any, *, registry: Registry | None = None, **params: Any) -> None:
+    """A search of ``[matrix]``: values that are among those given, the same with the same results, also if all runs fail."""
+    __tracebackhide__ = True
+    check_component("search", search, params, registry)
 
 
 def check_callback(callback: Any, *, registry: Registry | None = None, **params: Any) -> None:

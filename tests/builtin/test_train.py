@@ -225,6 +225,41 @@ def test_parts_of_plugins_train_and_the_model_needs_no_plugin(colours: Dataset, 
     assert not load_keras().saving.load_model(model.path / "model.keras").compiled, "Keras knows no part of the plugin"
 
 
+SAMPLER = '''
+"""A sampler."""
+import numpy as np
+import pipekit
+
+class OnlyParams(pipekit.Params):
+    number: int = pipekit.param(2, "The class", ge=0, le=9)
+
+def only(targets, epoch, params: OnlyParams, rng):
+    """Images of one class alone, with repetitions."""
+    return rng.choice(np.flatnonzero(targets == params.number), len(targets))
+
+@pipekit.hookimpl
+def register_samplers(register):
+    register("only", only)
+'''
+
+
+def test_the_sampler_of_a_plugin_decides_what_a_training_shows_and_a_killed_one_goes_on_with_it(
+    colours: Dataset, tmp_path: Path
+) -> None:
+    (tmp_path / "acme.py").write_text(SAMPLER, encoding="utf-8")
+    registry = load_registry((str(tmp_path / "acme.py"),), installed=False)
+    values = {"model": DENSE, "epochs": 4, "batch_size": 4, "keep": "last", "checkpoint_s": 0, "learning_rate": 0.02}
+    for number in (0, 2):
+        given = registry.check_params(TrainParams, {**values, "sampler": {"use": "only", "number": number}})
+        model = train(Bench(tmp_path / f"{number}"), colours, given)
+        predictor = load_predictor(model.path, Bench(tmp_path).component)
+        said = predictor.stream(colours, lambda sample: sample.image)
+        assert {int(np.argmax(probabilities)) for _, probabilities in said} == {number}
+    with pytest.raises(Killed):
+        train(Bench(tmp_path / "killed", kill_at=(2, 1)), colours, given)
+    assert train(Bench(tmp_path / "killed"), colours, given).digest == model.digest
+
+
 INTERRUPTED: dict[str, Any] = {**FLIPPED, "model": {**TINY, "dropout": 0.3}, "metrics": ["accuracy", "f1"], "checkpoint_s": 0}
 
 

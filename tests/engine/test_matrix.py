@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipekit.engine.matrix import MatrixOutcome, run_matrix
+from pipekit.contract import ValueRange
+from pipekit.engine.matrix import MatrixOutcome, known_plans, run_matrix
 from pipekit.engine.run import silent
-from pipekit.errors import PlanError, UserError
+from pipekit.errors import PlanError, PluginError, UserError
 from pipekit.pipeline.matrix_table import Matrix, matrix_of
 from pipekit.pipeline.plan import load_plan
 
@@ -185,3 +187,151 @@ def test_seeds_that_would_change_nothing_or_are_set_already_are_an_error(project
     with pytest.raises(PlanError) as raised:
         matrix_of(load_plan(write(project, '[matrix]\nseeds = 2\nselect = "nobody.x"\nvalues = { "train.a" = [1, 2] }\n')))
     assert [problem.path for problem in raised.value.problems] == ["matrix.select", "matrix.seeds"], "all at once"
+
+
+# --- searches of plugins -------------------------------------------------------------------------------------------------
+
+SEARCHES = '''
+"""Searches of a stranger."""
+
+import numpy as np
+
+import pipekit
+
+class HalveParams(pipekit.Params):
+    share: float = pipekit.param(0.5, "Where to cut", gt=0, lt=1)
+
+def halve(space, params: HalveParams, rng):
+    """Try both ends of a range, and halve towards the better one."""
+    low, high = space.values["train.a"].low, space.values["train.a"].high
+    while True:
+        first, second = (yield {"train.a": low}), (yield {"train.a": np.float64(high)})
+        middle = low + params.share * (high - low)
+        low, high = (low, middle) if space.best([first, second]) is first else (middle, high)
+
+def pair(space, params: pipekit.Params, rng):
+    """Both ends."""
+    return [{"train.a": space.values["train.a"].low}, {"train.a": space.values["train.a"].high}]
+
+def told(space, params: pipekit.Params, rng):
+    """Write down what comes of a run that fails."""
+    trial = yield {"train.fail": True}
+    yield {"train.fail": trial.score is not None or "asked to fail" not in trial.error}
+
+def wrong(answer):
+    def search(space, params: pipekit.Params, rng):
+        """Wrong."""
+        return answer(space)
+    return search
+
+def stops(space):
+    yield {"train.a": 0.5}
+    raise KeyError("lost")
+
+@pipekit.hookimpl
+def register_searches(register):
+    register("halve", halve)
+    register("pair", pair)
+    register("told", told)
+    register("text", wrong(lambda space: "best"))
+    register("nothing", wrong(lambda space: (one for one in ())))
+    register("many", wrong(lambda space: [{"train.a": 0.5}] * 4))
+    register("beyond", wrong(lambda space: [{"train.a": 3}]))
+    register("unknown", wrong(lambda space: [{"train.a": 0.5, "train.b": 1}]))
+    register("without", wrong(lambda space: [{}]))
+    register("infinite", wrong(lambda space: [{"train.a": float("nan")}]))
+    register("stops", wrong(stops))
+'''
+
+
+def searched(
+    project: Path, search: str, values: str = '{ "train.a" = { low = 0.0, high = 1.0 } }', trials: int = 3
+) -> MatrixOutcome:
+    (project / "searches.py").write_text(SEARCHES)
+    write(project, f'[matrix]\nselect = "train.val_score"\nsearch = {search}\ntrials = {trials}\nvalues = {values}\n')
+    file = project / "pipeline.toml"
+    file.write_text(file.read_text().replace('"./score.py"', '"./score.py", "./searches.py"'))
+    plan = load_plan(file)
+    checked = matrix_of(plan)
+    assert checked is not None
+    return run_matrix(plan, checked, silent)
+
+
+def tried(outcome: MatrixOutcome) -> list[Any]:
+    return [row.values["train.a"] for row in outcome.combinations]
+
+
+def test_a_search_of_a_plugin_goes_by_earlier_results(project: Path) -> None:
+    """The score is best at 0.3."""
+    outcome = searched(project, '"halve"', trials=7)
+    assert tried(outcome) == [0.0, 1.0, 0.0, 0.5, 0.25, 0.5, 0.25]
+    assert outcome.best is not None
+    assert outcome.best.values == {"train.a": 0.25}
+    assert (project / "runs/m/train/score.txt").read_text() == "0.25 x"
+    assert tried(searched(project, '{ use = "searches:halve", share = 0.2 }', trials=4)) == [0.0, 1.0, 0.0, 0.2]
+    record = json.loads((project / "runs/m/run.json").read_text())
+    assert "search halve" in record["plugins"]["searches.py"]["components"]
+
+
+def test_a_search_may_list_its_combinations_at_once(project: Path) -> None:
+    assert tried(searched(project, '"pair"')) == [0.0, 1.0]
+
+
+def test_a_search_learns_that_a_run_failed(project: Path) -> None:
+    outcome = searched(project, '"told"', '{ "train.fail" = [false, true] }')
+    assert [row.values["train.fail"] for row in outcome.combinations] == [True, False]
+
+
+def test_a_combination_that_is_no_valid_pipeline_is_a_row(project: Path) -> None:
+    outcome = searched(project, '"pair"', '{ "train.a" = { low = 0.0, high = 11.0 } }')
+    assert [row.score for row in outcome.combinations] == [0.7, None]
+    assert "less than or equal to 10" in outcome.combinations[1].error
+
+
+@pytest.mark.parametrize(
+    ("search", "words"),
+    [
+        ("text", "must return a list of combinations or be a generator of them, and returned a value of type str"),
+        ("nothing", "proposed no combination"),
+        ("many", "returned 4 combinations; trials asks for 1 to 3"),
+        ("beyond", "proposed train.a = 3; the range is 0 to 1"),
+        ("unknown", "proposed a combination with the unknown name 'train.b'"),
+        ("without", "proposed a combination without 'train.a'"),
+        ("infinite", "proposed train.a = nan, expected a finite number"),
+        ("stops", "failed: KeyError: 'lost'"),
+    ],
+)
+def test_what_a_search_proposes_is_checked_with_the_plugins_name(project: Path, search: str, words: str) -> None:
+    with pytest.raises(PluginError) as raised:
+        searched(project, f'"{search}"')
+    assert str(raised.value).startswith(f"search {search!r} of plugin 'searches' {words}")
+
+
+def test_a_search_is_checked_before_anything_runs(project: Path) -> None:
+    with pytest.raises(PlanError, match="no search called 'halv'"):
+        searched(project, '"halv"')
+    with pytest.raises(PlanError, match=r"matrix\.search\.share: input should be greater than 0"):
+        searched(project, '{ use = "halve", share = 0 }')
+    with pytest.raises(PlanError, match="no parameter called 'b'"):
+        searched(project, '"halve"', '{ "train.b" = [1] }')
+    assert not (project / "runs").exists()
+
+
+def test_a_stopped_search_of_a_plugin_is_known_by_its_first_combination(project: Path) -> None:
+    searched(project, '"halve"')
+    plan = load_plan(project / "pipeline.toml")
+    matrix = matrix_of(plan)
+    assert matrix is not None
+    assert [one.name for one in known_plans(plan, matrix)] == ["m-1"]
+
+
+def test_a_range_stays_within_its_ends() -> None:
+    """Rounding to four digits would leave both; so would rounding to an integer."""
+    narrow = ValueRange(low=0.12344, high=0.98766)
+    assert (narrow.at(0), narrow.at(1)) == (0.12344, 0.98766)
+    whole = ValueRange(low=1.4, high=7.6, whole=True)
+    assert [whole.at(share) for share in (0, 0.5, 1)] == [2, 4, 7]
+    scale = ValueRange(low=1e-4, high=1e-2, log=True)
+    assert scale.share_of(scale.at(0.25)) == pytest.approx(0.25, abs=1e-4)
+    with pytest.raises(ValueError, match=r"there is no integer between 1\.2 and 1\.8"):
+        ValueRange(low=1.2, high=1.8, whole=True)

@@ -36,6 +36,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "check": ("a dataset check", "Images that are too small"),
     "report_section": ("a report section", "The predictions with the lowest confidence"),
     "compare_metric": ("a metric of comparisons", "Minus the cost of mistakes"),
+    "search": ("a search for `[matrix]`", "Change one value of the best combination so far"),
     "codec": ("an image format to decode", "Raw pixels behind eight bytes"),
     "executor": ("an executor", "A thread pool"),
     "command": ("a command", "Count the files of a folder by their suffix"),
@@ -80,6 +81,10 @@ USAGE: Mapping[str, str] = {
         '[stages.split]\nuse = "split"\n\n[stages.plain]\nuse = "train"\n\n[stages.first]\nuse = "evaluate"\n\n'
         '[stages.augmented]\nuse = "train"\nops = "light"\n\n[stages.second]\nuse = "evaluate"\n\n'
         '[stages.compare]\nuse = "compare"\nreports = ["first", "second"]\nmetrics = ["{component}"]'
+    ),
+    "search": PIPELINE.format(
+        '[stages.split]\nuse = "split"\n\n[stages.train]\nuse = "train"\n\n[matrix]\nsearch = "{component}"\n'
+        'values = {{ "train.model.dropout" = {{ low = 0, high = 0.6 }} }}'
     ),
     "codec": "Installed, it is used for its files wherever images are read: `pipekit inspect` of a folder with `.rgb8` files.",
     "executor": 'Name it in the pipeline file, `executor = "{component}"`, or with `pipekit run --executor {component}`.',

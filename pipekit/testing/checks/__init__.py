@@ -8,7 +8,8 @@ What is tried, by file: of every component its texts, parameters and imports (``
 on images (``pictures``); importers and exporters on folders (``formats``); stages and dataset checks in a pipeline
 (``stages``), and killed in the middle (``killing``); report sections and executors (``running``); model templates
 (``models``); embedders (``embedders``); projections (``projections``); pages of the studio (``pages``); splitters, samplers and
-comparison metrics (``assigning``). A plugin as a whole is loaded and its observers are called (``plugin``).
+comparison metrics (``assigning``); searches (``searches``). A plugin as a whole is loaded, and its observers are
+called (``plugin``).
 """
 
 from pipekit.testing.checks import (
@@ -23,6 +24,7 @@ from pipekit.testing.checks import (
     pictures,
     projections,
     running,
+    searches,
     stages,
     training,
 )  # each adds its promises
@@ -52,6 +54,7 @@ __all__ = [
     "required_parameters",
     "run_checks",
     "running",
+    "searches",
     "stages",
     "training",
     "write_tiny_dataset",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pipekit_dask import executor
 
 from pipekit import UserError
 from pipekit.engine.run import run_plan
@@ -88,11 +90,11 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> str:
     return run_plan(project(tmp_path_factory.mktemp("serial"), executor="serial")).artifact("slow").digest
 
 
-def project(folder: Path, **settings: Any) -> Any:
+def project(folder: Path, more: dict[str, Any] | None = None, **settings: Any) -> Any:
     """A plan over 60 small images, in a folder of its own."""
     write_tiny_dataset(folder / "images", per_class=20)
     (folder / "slow_ops.py").write_text(SLOW_OPS)
-    stages = {"data": {"use": "import.folders", "path": "images"}, "slow": {"use": "slow"}}
+    stages = {"data": {"use": "import.folders", "path": "images"}, "slow": {"use": "slow"}, **(more or {})}
     table = {"name": "trial", "seed": 5, "plugins": ["./slow_ops.py"], "shard_size": 4, **settings, "stages": stages}
     return load_plan(table=table, base_dir=folder)
 
@@ -107,16 +109,25 @@ def wait_for_workers(cluster: Cluster, count: int) -> None:
         client.wait_for_workers(count)
 
 
-def test_on_this_machine_without_a_scheduler(expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_cluster_on_this_machine_serves_all_stages_of_a_run(
+    expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It begins with one worker and grows; ``slow`` and ``again`` both map; its address is said once; afterwards it is gone."""
     monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
-    outcome = run_plan(project(tmp_path / "dask", executor={"use": "dask", "workers": 2}))
+    more = {"again": {"use": "slow", "dataset": "slow"}}
+    outcome = run_plan(project(tmp_path / "dask", more, executor={"use": "dask", "workers": 2, "adaptive": True}))
     assert outcome.artifact("slow").digest == expected
+    assert outcome.artifact("again").digest != expected
+    assert executor._open == {}
+    said = capsys.readouterr().err
+    assert said.count("dask: shards run on tcp://127.0.0.1:") == 1
+    assert ("; watch them at http://127.0.0.1:" in said) == (importlib.util.find_spec("bokeh") is not None)
 
 
 def test_a_scheduler_that_does_not_answer_is_named(tmp_path: Path) -> None:
-    executor = {"use": "dask", "address": "tcp://127.0.0.1:9", "timeout_s": 1}
+    asked = {"use": "dask", "address": "tcp://127.0.0.1:9", "timeout_s": 1}
     with pytest.raises(UserError, match=r"no Dask scheduler answers at 'tcp://127\.0\.0\.1:9'"):
-        run_plan(project(tmp_path, executor=executor))
+        run_plan(project(tmp_path, executor=asked))
 
 
 def test_a_worker_killed_in_the_middle_loses_nothing(cluster: Cluster, expected: str, tmp_path: Path) -> None:
@@ -133,8 +144,8 @@ def test_a_worker_killed_in_the_middle_loses_nothing(cluster: Cluster, expected:
                 os.kill(first.pid, signal.SIGKILL)
                 killed_at.append(values["done"])
 
-    executor = {"use": "dask", "scheduler_file": str(cluster.file)}
-    outcome = run_plan(project(tmp_path / "dask", executor=executor), listener)
+    asked = {"use": "dask", "scheduler_file": str(cluster.file)}
+    outcome = run_plan(project(tmp_path / "dask", executor=asked), listener)
 
     assert first.wait() == -signal.SIGKILL
     assert killed_at[0] < 60, "the worker died before the end"
@@ -149,3 +160,4 @@ def test_a_worker_killed_in_the_middle_loses_nothing(cluster: Cluster, expected:
 
 def test_it_keeps_the_promises_of_an_executor(cluster: Cluster) -> None:
     check_executor("dask", scheduler_file=str(cluster.file))
+    executor.close_unused()

@@ -13,11 +13,13 @@ import urllib.request
 import mlflow
 import numpy as np
 import pytest
+import tomlkit
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from pipekit_mlflow import Observer
 
 from pipekit import RunInfo, StageError, images
+from pipekit.testing import Project, write_tiny_dataset
 
 SERVER = importlib.util.find_spec("flask") is not None
 STAGES = {
@@ -35,29 +37,64 @@ STAGES = {
 DATA = {"data": STAGES["data"]}
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("stores")
+
+
+@pytest.fixture(scope="module")
+def database(folder):
+    """A database file for all tests: creating its tables takes seconds. Each test has experiments of its own."""
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)  # where MLflow keeps files
+        MlflowClient(uri).create_experiment("elsewhere")
+    return uri
+
+
+@pytest.fixture(scope="module")
+def server(folder, database):
+    """A server of the same database, started once."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", database, "--port", str(port), "--workers", "1"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW")}
+    process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    uri = f"http://127.0.0.1:{port}"
+    while not answers(f"{uri}/health"):
+        assert process.poll() is None
+        time.sleep(0.2)
+    yield uri
+    process.terminate()
+    process.wait()
+
+
+@pytest.fixture
+def client(database, folder, monkeypatch):
+    """A client of the database, named by the environment as a person would."""
+    return chosen(database, folder, monkeypatch)
+
+
 @pytest.fixture(params=["file", "server"] if SERVER else ["file"])
-def client(request, tmp_path, monkeypatch):
-    """A store of its own, named by the environment as a person would."""
-    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    monkeypatch.chdir(tmp_path)
+def either(request, folder, monkeypatch):
+    """A client of the database, and one of the server."""
+    return chosen(request.getfixturevalue("database" if request.param == "file" else "server"), folder, monkeypatch)
+
+
+def chosen(uri, folder, monkeypatch):
+    monkeypatch.chdir(folder)
     monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
-    process = None
-    if request.param == "server":
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--port", str(port), "--workers", "1"]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW")}
-        process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        uri = f"http://127.0.0.1:{port}"
-        while not answers(f"{uri}/health"):
-            assert process.poll() is None
-            time.sleep(0.2)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    yield MlflowClient(uri)
-    if process is not None:
-        process.terminate()
-        process.wait()
+    return MlflowClient(uri)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory, pipekit_registry):
+    """One project for all tests: what the first has trained, the others take from its store."""
+    made = Project(tmp_path_factory.mktemp("project"), pipekit_registry)
+    write_tiny_dataset(made.path / "images")
+    return made
 
 
 def answers(url):
@@ -76,9 +113,12 @@ def files(client, run_id, folder=""):
     return {entry.path for entry in client.list_artifacts(run_id, folder or None)}
 
 
-def test_a_run_from_images_to_report(client, pipekit_project):
-    outcome = pipekit_project.run(STAGES, seed=7)
-    (run,) = runs(client)
+def test_a_run_from_images_to_report(either, project, request, monkeypatch):
+    client, name = either, "trial"
+    if request.node.callspec.params["either"] == "server":  # of the same database, where the run would be known
+        monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", name := "served")
+    outcome = project.run(STAGES, seed=7)
+    (run,) = runs(client, name)
     params, metrics = run.data.params, run.data.metrics
     assert run.info.status == "FINISHED"
     assert (params["seed"], params["train.use"], params["train.model.template"]) == ("7", "train", "simple_cnn")
@@ -99,25 +139,23 @@ def test_a_run_from_images_to_report(client, pipekit_project):
     assert logged == {name: outcome.artifact(name).digest[:36] for name in ("data", "split")}
 
     model = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/train")
-    photos = sorted((pipekit_project.path / "images").rglob("*.*"))[:3]
+    photos = sorted((project.path / "images").rglob("*.*"))[:3]
     said = model.predict([str(photo) for photo in photos])
     assert all(abs(sum(row["probabilities"].values()) - 1) < 1e-5 and row["label"] in row["probabilities"] for row in said)
     arrays = model.predict(np.stack([images.read(photo) for photo in photos]))
     assert [row["label"] for row in arrays] == [row["label"] for row in said]
 
-    pipekit_project.run(STAGES, seed=7)
-    assert len(runs(client)) == 1, "all of it was cached: the same run is not logged twice"
-    pipekit_project.run({**STAGES, "train": {**STAGES["train"], "epochs": 1}}, seed=7)
-    assert len(runs(client)) == 2
+    project.run(STAGES, seed=7)
+    assert len(runs(client, name)) == 1, "all of it was cached: the same run is not logged twice"
+    project.run({**STAGES, "report": {"use": "evaluate", "split": "val"}}, seed=7)
+    assert len(runs(client, name)) == 2
 
 
-def test_an_epoch_is_logged_before_the_run_has_ended(tmp_path, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+def test_an_epoch_is_logged_before_the_run_has_ended(client, tmp_path, monkeypatch):
     monkeypatch.setenv("PIPEKIT_MLFLOW_TAGS", "owner=ada, paper=3")
-    monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
     for words in (["init", "-q"], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "one"]):
         subprocess.run(["git", *words], cwd=tmp_path, check=True)
-    client, observer = MlflowClient(os.environ["MLFLOW_TRACKING_URI"]), Observer()
+    observer = Observer()
     run = RunInfo("live", str(tmp_path / "pipeline.toml"), 7, tmp_path / "runs/live")
     for epoch in (1, 2):
         values = {"stage": "train", "epoch": epoch, "epochs": 2, "best": 1, "loss": 1 / epoch}
@@ -132,15 +170,36 @@ def test_an_epoch_is_logged_before_the_run_has_ended(tmp_path, monkeypatch):
     assert found.info.status == "FAILED"
 
 
-def test_a_run_that_fails_says_so(client, pipekit_project, monkeypatch):
+def test_combinations_of_a_matrix_are_below_one_run(client, project):
+    from pipekit.engine.matrix import run_matrix
+    from pipekit.pipeline.matrix_table import matrix_of
+    from pipekit.pipeline.plan import load_plan
+
+    table = {"name": "fractions", "seed": 7, "stages": {name: STAGES[name] for name in ("data", "split")}}
+    shares = [{"train": 0.5, "val": 0.5}, {"train": 0.75, "val": 0.25}]
+    table["matrix"] = {"select": "split.train", "values": {"split.fractions": shares}}
+    file = project.path / "fractions.toml"
+    file.write_text(tomlkit.dumps(table))
+    for _ in range(2):  # the second time all is known, and nothing is logged
+        plan = load_plan(file, registry=project.registry)
+        outcome = run_matrix(plan, matrix_of(plan))
+        found = {run.info.run_name: run for run in runs(client, "fractions")}
+        assert sorted(found) == ["fractions", "fractions-1", "fractions-2"]
+        parent = found.pop("fractions")
+        assert {run.data.tags["mlflow.parentRunId"] for run in found.values()} == {parent.info.run_id}
+        assert parent.info.status == "FINISHED"
+        assert parent.data.tags["pipekit.best"] == outcome.best.run
+
+
+def test_a_run_that_fails_says_so(client, project, monkeypatch):
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
     hopeless = {**STAGES, "train": {**STAGES["train"], "optimizer": "sgd", "learning_rate": 1e30}}
-    (pipekit_project.path / "pipeline.toml").write_text(toml(hopeless))
+    (project.path / "pipeline.toml").write_text(toml(hopeless))
     from pipekit.engine.run import run_plan
     from pipekit.pipeline.plan import load_plan
 
     with pytest.raises(StageError):
-        run_plan(load_plan(pipekit_project.path / "pipeline.toml"))
+        run_plan(load_plan(project.path / "pipeline.toml"))
     (run,) = runs(client, "mine")
     assert run.info.status == "FAILED"
     assert run.data.tags["pipekit.error"].startswith("train: the loss became")
@@ -157,35 +216,34 @@ def test_ctrl_c_is_told_from_failure(client, tmp_path):
 
 
 def toml(stages):
-    import tomlkit
-
     return tomlkit.dumps({"name": "trial", "seed": 7, "stages": stages})
 
 
-def test_small_runs_behind_other_commands_are_not_logged(client, pipekit_project):
-    pipekit_project.run(DATA)
-    assert runs(client) == []
+def test_small_runs_behind_other_commands_are_not_logged(client, project, monkeypatch):
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "small")
+    project.run(DATA)
+    assert runs(client, "small") == []
 
 
-def test_without_the_variable_nothing_is_logged(pipekit_project, tmp_path, monkeypatch):
+def test_without_the_variable_nothing_is_logged(project, tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(tmp_path)
     before = set(tmp_path.iterdir())
-    (pipekit_project.path / "pipeline.toml").write_text(toml(DATA))
-    pipekit_project.run(DATA)
+    (project.path / "pipeline.toml").write_text(toml(DATA))
+    project.run(DATA)
     assert set(tmp_path.iterdir()) == before
 
 
-def test_a_server_that_does_not_answer_never_stops_a_run(pipekit_project, monkeypatch):
+def test_a_server_that_does_not_answer_never_stops_a_run(project, monkeypatch):
     from pipekit.engine.run import run_plan
     from pipekit.pipeline.plan import load_plan
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    (pipekit_project.path / "pipeline.toml").write_text(toml(DATA))
+    (project.path / "pipeline.toml").write_text(toml(DATA))
     heard = []
     outcome = run_plan(
-        load_plan(pipekit_project.path / "pipeline.toml"),
+        load_plan(project.path / "pipeline.toml"),
         lambda event, **values: heard.append(values["message"]) if event == "warning" else None,
     )
     assert outcome.status == "finished"
@@ -198,12 +256,13 @@ def test_importing_the_plugin_does_not_import_mlflow():
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0
 
 
-@pytest.mark.parametrize("name", ["a/b c-1.x", "grüße", "what? (really)", "x" * 400])
-def test_every_name_is_one_that_mlflow_takes(client, name):
+def test_every_name_is_one_that_mlflow_takes(either):
     from pipekit_mlflow.log import _name
 
-    run = client.create_run("0")
-    client.log_metric(run.info.run_id, _name(name), 1.0)
-    assert client.get_run(run.info.run_id).data.metrics == {_name(name): 1.0}
+    names = [_name(name) for name in ("a/b c-1.x", "grüße", "what? (really)", "x" * 400)]
+    run = either.create_run("0")
+    for name in names:
+        either.log_metric(run.info.run_id, name, 1.0)
+    assert either.get_run(run.info.run_id).data.metrics == dict.fromkeys(names, 1.0)
     with pytest.raises(MlflowException):
-        client.log_metric(run.info.run_id, "what?", 1.0)
+        either.log_metric(run.info.run_id, "what?", 1.0)

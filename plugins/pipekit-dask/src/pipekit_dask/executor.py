@@ -6,10 +6,15 @@ numbers as its result. If a worker dies, its shards run again elsewhere; finishe
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import os
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +37,9 @@ class DaskParams(pipekit.Params):
     workers: int | None = pipekit.param(
         None, "Number of worker processes on this machine, if no scheduler is given. Default: the run's workers", ge=1, le=4096
     )
+    adaptive: bool = pipekit.param(
+        False, "Begin with one worker process on this machine, and start others as shards wait, up to `workers`"
+    )
     in_flight: int = pipekit.param(3, "Number of shards queued or running per worker thread", unit="shards", ge=1, le=100)
     timeout_s: float = pipekit.param(30.0, "Timeout for connecting to the scheduler", unit="s", gt=0, le=3600)
 
@@ -47,7 +55,7 @@ def dask(
     if not first:
         return
     with ExitStack() as stack:
-        client = _connect(params, stack)
+        client = stack.enter_context(_client(params))
         room = _Room(client, params.in_flight)
         held: dict[Any, pipekit.ShardTask] = {}
         done = as_completed()
@@ -69,11 +77,66 @@ def dask(
                 submit(task)
 
 
-def _connect(params: DaskParams, stack: ExitStack) -> Client:
+def _prepare() -> None:
+    """Import Dask while the run still reads its files."""
+    threading.Thread(target=importlib.import_module, args=("distributed",), daemon=True).start()
+
+
+dask.prepare = _prepare  # type: ignore[attr-defined]
+
+
+# --- one cluster for a run -----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Open:
+    """A client, and the cluster on this machine that it is of, which all stages of a run use.
+
+    Attributes:
+        users: the number of stages that use it now.
+    """
+
+    client: Client
+    closing: ExitStack
+    users: int = 0
+
+
+_lock = threading.Lock()
+_open: dict[tuple[Any, ...], _Open] = {}
+
+
+@contextmanager
+def _client(params: DaskParams) -> Iterator[Client]:
+    """The client of this run: opened by its first stage, and closed by :func:`close_unused` when the run has ended."""
+    address = params.address or os.environ.get("DASK_SCHEDULER_ADDRESS", "")
+    key = (params.scheduler_file, address, params.workers, params.adaptive)
+    with _lock:
+        if key in _open and _open[key].client.status != "running":  # its scheduler has gone
+            _open.pop(key).closing.close()
+        if key not in _open:
+            with ExitStack() as stack:
+                client = _connect(params, address, stack)
+                _open[key] = _Open(client, stack.pop_all())
+        found = _open[key]
+        found.users += 1
+    try:
+        yield found.client
+    finally:
+        with _lock:
+            found.users -= 1
+
+
+def close_unused() -> None:
+    """Close the clusters that no stage uses: at the end of a run."""
+    with _lock:
+        for key in [key for key, found in _open.items() if not found.users]:
+            _open.pop(key).closing.close()
+
+
+def _connect(params: DaskParams, address: str, stack: ExitStack) -> Client:
     """A client of the given scheduler, or of a cluster on this machine; closed with ``stack``."""
     from distributed import Client, LocalCluster
 
-    address = params.address or os.environ.get("DASK_SCHEDULER_ADDRESS", "")
     if params.scheduler_file or address:
         where = params.scheduler_file or address
         try:
@@ -85,11 +148,31 @@ def _connect(params: DaskParams, stack: ExitStack) -> Client:
             raise pipekit.UserError(
                 f"no Dask scheduler answers at {where!r}: {error}", "Is it running? Start one: dask scheduler"
             ) from error
-        return stack.enter_context(client)
-    cluster = LocalCluster(
-        n_workers=params.workers or 1, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
-    )
-    return stack.enter_context(Client(stack.enter_context(cluster)))
+        stack.enter_context(client)
+        is_shown = True
+    else:
+        count = params.workers or 1
+        cluster = LocalCluster(
+            n_workers=1 if params.adaptive else count,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address="127.0.0.1:0",
+            silence_logs=50,
+        )
+        stack.enter_context(cluster)
+        if params.adaptive:
+            cluster.adapt(minimum=1, maximum=count)
+        client = stack.enter_context(Client(cluster))
+        is_shown = importlib.util.find_spec("bokeh") is not None  # without it, Dask's pages are empty
+    _say(client, is_shown)
+    return client
+
+
+def _say(client: Client, is_shown: bool) -> None:
+    """Say where the run's shards go, and where they can be watched. Standard output may be for data alone."""
+    about = client.scheduler_info()
+    dashboard = f"; watch them at {client.dashboard_link}" if is_shown and "dashboard" in about.get("services", {}) else ""
+    print(f"dask: shards run on {about['address']}{dashboard}", file=sys.stderr, flush=True)
 
 
 class _Room:

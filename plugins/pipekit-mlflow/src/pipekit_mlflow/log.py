@@ -37,11 +37,12 @@ def log_run(run: pipekit.RunInfo, seen: Seen) -> str:
     from mlflow.entities import Metric, Param, RunTag
 
     client = MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
-    experiment = _experiment(client, os.environ.get("MLFLOW_EXPERIMENT_NAME") or run.name)
+    experiment = _experiment(client, run)
     result = _result(seen)
     if not seen.run_id and run.status == "finished" and seen.stages and all(stage.cached for stage, _ in seen.stages):
         same = f"tags.`pipekit.result` = '{result}' and attributes.status = 'FINISHED'"
         for earlier in client.search_runs([experiment], same, max_results=1):
+            _name_best(client, earlier, run)
             return str(earlier.info.run_id)
     run_id = seen.run_id or _begin(client, experiment, run, seen)
     status = "FAILED"
@@ -76,8 +77,7 @@ def log_epoch(run: pipekit.RunInfo, seen: Seen, values: Mapping[str, Any]) -> No
 
     client = MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
     if not seen.run_id:
-        experiment = _experiment(client, os.environ.get("MLFLOW_EXPERIMENT_NAME") or run.name)
-        seen.run_id = _begin(client, experiment, run, seen)
+        seen.run_id = _begin(client, _experiment(client, run), run, seen)
     stage, epoch, now = str(values["stage"]), int(values["epoch"]), int(1000 * time.time())
     found = {name: value for name, value in values.items() if name not in NO_METRICS and isinstance(value, (int, float))}
     metrics = [Metric(_name(f"{stage}.{name}"), float(value), now, epoch) for name, value in found.items()]
@@ -91,8 +91,36 @@ NO_METRICS = ("epoch", "epochs", "best")
 
 def _begin(client: Any, experiment: str, run: pipekit.RunInfo, seen: Seen) -> str:
     """Create the MLflow run, with the tags that are known from the start; returns its id."""
-    made = client.create_run(experiment, start_time=int(1000 * seen.started), tags=_origin(run), run_name=run.name)
+    tags = _origin(run)
+    if run.combination_of:
+        tags[PARENT] = _parent(client, experiment, run)
+    made = client.create_run(experiment, start_time=int(1000 * seen.started), tags=tags, run_name=run.name)
     return str(made.info.run_id)
+
+
+PARENT = "mlflow.parentRunId"
+"""The tag by which MLflow's pages show runs below another one."""
+
+
+def _parent(client: Any, experiment: str, run: pipekit.RunInfo) -> str:
+    """The run that stands for a pipeline with ``[matrix]``: its combinations, also of later searches, are below it."""
+    from mlflow.entities import RunTag
+
+    name = run.combination_of
+    for known in client.search_runs([experiment], f"tags.`pipekit.matrix` = '{_name(name)}'", max_results=1):
+        return str(known.info.run_id)
+    made = client.create_run(experiment, tags=_origin(run), run_name=name)
+    client.log_batch(made.info.run_id, tags=[RunTag("pipekit.matrix", _name(name))])
+    client.set_terminated(made.info.run_id, "FINISHED")
+    return str(made.info.run_id)
+
+
+def _name_best(client: Any, known: Any, run: pipekit.RunInfo) -> None:
+    """Where a matrix publishes its best combination, which is a run that was logged, tell the run above it."""
+    parent = known.data.tags.get(PARENT)
+    if parent and not run.combination_of:
+        client.set_tag(parent, "pipekit.best", known.info.run_name)
+        client.set_tag(parent, "mlflow.note.content", known.data.tags.get("mlflow.note.content", ""))
 
 
 def _origin(run: pipekit.RunInfo) -> dict[str, str]:
@@ -112,10 +140,11 @@ def _origin(run: pipekit.RunInfo) -> dict[str, str]:
     return tags
 
 
-def _experiment(client: Any, name: str) -> str:
+def _experiment(client: Any, run: pipekit.RunInfo) -> str:
     """The experiment's id; created if missing. Another process may create it at the same moment."""
     from mlflow.exceptions import MlflowException
 
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or run.combination_of or run.name
     found = client.get_experiment_by_name(name)
     if found is None:
         try:
