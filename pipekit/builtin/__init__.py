@@ -327,6 +327,7 @@ def register_models(register: Register) -> None:
         "logistic_regression",
         "pipekit.builtin.models.logistic_regression:build",
         summary="Logistic regression on the features of a pretrained network",
+        version=2,
     )
     register(
         "hog_svm",
