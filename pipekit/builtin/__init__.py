@@ -74,7 +74,7 @@ def register_stages(register: Register) -> None:
         "evaluate",
         "pipekit.builtin.evaluate:evaluate",
         summary="Evaluate a model on the test split and write the report",
-        version=7,
+        version=8,
     )
     register(
         "calibrate", "pipekit.builtin.calibrate:calibrate", summary="Set a model's temperature and its decision rule on val"
@@ -86,7 +86,7 @@ def register_stages(register: Register) -> None:
         summary="Measure how much each op of a recipe lowers a model's accuracy",
         version=5,
     )
-    register("predict", "pipekit.builtin.predict:predict", summary="Predict the class of every image of a dataset")
+    register("predict", "pipekit.builtin.predict:predict", summary="Predict every image of a dataset", version=2)
     register(
         "average",
         "pipekit.builtin.average:average",

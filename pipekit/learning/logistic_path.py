@@ -1,9 +1,9 @@
 """Logistic regressions of several labels, side by side, along a path of strengths of the L2 regularisation.
 
-Newton's method, whose linear systems are solved by preconditioned conjugate gradients (C.-J. Lin, R. C. Weng, S. S. Keerthi, "Trust
-region Newton method for large-scale logistic regression", 2008). The features are rotated once to their principal axes, at most as
-many as there are images; there the penalty and the curvature of the loss are nearly diagonal, which makes a preconditioner that all
-labels and all strengths share. Each strength starts from the solution of the one before.
+Newton's method, whose linear systems are solved by preconditioned conjugate gradients (C.-J. Lin, R. C. Weng, S. S. Keerthi,
+"Trust region Newton method for large-scale logistic regression", 2008). The features are rotated once to their principal axes,
+at most as many as there are images; there the penalty and the curvature of the loss are nearly diagonal, which makes a
+preconditioner that all labels and all strengths share. Each strength starts from the solution of the one before.
 """
 
 from __future__ import annotations
