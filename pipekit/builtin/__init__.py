@@ -202,7 +202,7 @@ def register_exporters(register: Register) -> None:
     register("tflite", f"{at}.tflite", summary="A model for TensorFlow Lite, checked against the original")
     register("tflite-int8", f"{at}.tflite:write_int8", summary="TensorFlow Lite in 8-bit integers; the loss is measured")
     register("onnx", f"{at}.onnx", summary="A model as ONNX, checked against the original")
-    register("card", f"{at}.card", summary="A model card: the model, its metrics, its limits")
+    register("card", f"{at}.card", summary="A model card: the model, its metrics, its limits", version=2)
 
 
 @hookimpl
