@@ -86,7 +86,7 @@ def test_images_in_five_groups_have_no_intervals() -> None:
         assert bool(several.doubts(true, "abc", groups)) is not stated
         of_number = number_intervals.measured(scores[:, 0], scores[:, 1], groups, 50, chance)
         assert bool(np.isfinite(of_number["mae"]).all()) is stated
-        assert any("groups" in said for said in few(scores[:, 0], scores[:, 1], groups)) is not stated
+        assert any("no figure" in said for said in few(scores[:, 0], groups)) is not stated
 
 
 def test_few_groups_widen_the_intervals_of_images_that_are_alike() -> None:
@@ -137,9 +137,7 @@ def test_nine_numbers_have_no_intervals(count: int, stated: bool) -> None:
     predicted = true + np.resize([0.1, -0.2, 0.3], count)
     found = number_intervals.measured(true, predicted, None, 100, np.random.default_rng(0))
     assert {name: bool(np.isfinite(one).all()) for name, one in found.items()} == dict.fromkeys(found, stated)
-    assert few(true, predicted, None) == (
-        [] if stated else ["no figure has an interval: there are 9 images, and 10 are needed"]
-    )
+    assert few(true, None) == ([] if stated else ["no figure has an interval: there are 9 images, and 10 are needed"])
 
 
 def test_the_bootstrap_t_leaves_out_three_percent() -> None:
@@ -168,10 +166,10 @@ def test_perfect_and_constant_numbers_are_measured() -> None:
         assert set(found) == set(numbers.errors_of(true, predicted))
 
 
-@pytest.mark.parametrize(("largest", "said"), [(0.29, False), (0.31, True)])
-def test_an_image_with_three_tenths_of_the_squared_error_is_said(largest: float, said: bool) -> None:
-    errors = np.ones(21)
-    errors[0] = np.sqrt(20 * largest / (1 - largest))
-    found = few(np.zeros(21), errors, None)
-    assert bool(found) is said
-    assert not said or found[0].startswith("one image has 31% of the squared error")
+@pytest.mark.parametrize(("count", "said"), [(99, True), (100, False)])
+def test_fewer_than_a_hundred_images_or_groups_are_said(count: int, said: bool) -> None:
+    assert bool(few(np.zeros(count), None)) is said
+    assert not said or few(np.zeros(count), None)[0].startswith(
+        "with 99 images, the intervals of RMSE, R² and MAPE are too narrow"
+    )
+    assert bool(few(np.zeros(400), np.arange(400) % count)) is said

@@ -36,8 +36,8 @@ NAMES = {
     "bias": "bias: mean of predicted minus true",
 }
 
-LARGEST = 0.3
-"""Share of the squared error in one image above which the intervals of RMSE and R2 hold less often than they state."""
+ENOUGH = 100
+"""Images, or groups of images, from which the intervals of RMSE, R2 and MAPE hold also where errors are skewed."""
 MOSTLY = 0.5
 """From this share of the mean absolute error on, a shift of all predictions is most of the error."""
 
@@ -59,7 +59,7 @@ def measure(ctx: Context, found: Answered, params: EvaluateParams) -> dict[str, 
         "prediction_interval": _coverage(true, predicted, about.get("interval"), found.groups),
         "slices": task_slices.of_numbers(ctx, found, params, true, predicted),
     }
-    return metrics | {"doubts": [*doubts(metrics), *few(true, predicted, found.groups)]}
+    return metrics | {"doubts": [*doubts(metrics), *few(true, found.groups)]}
 
 
 def truth(found: Answered) -> NDArray[np.float64]:
@@ -163,20 +163,20 @@ def doubts(metrics: Mapping[str, Any]) -> list[str]:
     return said
 
 
-def few(true: NDArray[np.float64], predicted: NDArray[np.float64], groups: NDArray[np.int64] | None) -> list[str]:
-    """Where the intervals don't hold: few images or groups, and squared errors that one image dominates."""
-    said, number, squares = [], len(true), (predicted - true) ** 2
-    if groups is not None and (counted := len(np.unique(groups))) < intervals.FEWEST_GROUPS:
-        said.append(f"no figure has an interval: the images come in {counted} groups, and {intervals.FEWEST_GROUPS} are needed")
-    elif number < number_intervals.FEWEST:
-        said.append(f"no figure has an interval: there are {number} images, and {number_intervals.FEWEST} are needed")
-    largest = float(squares.max() / squares.sum()) if squares.sum() > 0 else 0.0
-    if number >= number_intervals.FEWEST and largest > LARGEST:
-        said.append(
-            f"one image has {largest:.0%} of the squared error, so RMSE, R² and their intervals rest on it: look at the first "
-            "image below, and prefer the median error"
-        )
-    return said
+def few(true: NDArray[np.float64], groups: NDArray[np.int64] | None) -> list[str]:
+    """Where the intervals don't hold: none for few images or groups, and some that rarely large errors make too narrow."""
+    number, counted = len(true), len(true) if groups is None else len(np.unique(groups))
+    if counted < intervals.FEWEST_GROUPS and groups is not None:
+        return [f"no figure has an interval: the images come in {counted} groups, and {intervals.FEWEST_GROUPS} are needed"]
+    if number < number_intervals.FEWEST:
+        return [f"no figure has an interval: there are {number} images, and {number_intervals.FEWEST} are needed"]
+    if counted < ENOUGH:
+        what = f"{number} images" if groups is None else f"{counted} groups of images"
+        return [
+            f"with {what}, the intervals of RMSE, R² and MAPE are too narrow if large errors are rare; from {ENOUGH} on "
+            "they hold"
+        ]
+    return []
 
 
 def _residuals(found: Answered, metrics: dict[str, Any]) -> Section:
