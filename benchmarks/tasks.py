@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipekit.builtin.compare.of_task import differences
-from pipekit.builtin.evaluate import intervals
+from pipekit.builtin.evaluate import label_intervals, number_intervals
 from pipekit.learning import multilabel_metrics as several
 from pipekit.learning import number_metrics as numbers
 from pipekit.learning.conformal import half_width
@@ -23,69 +23,101 @@ from pipekit.learning.significance import LEVEL, paired_mean
 
 LABELS, SHARES = 4, (0.5, 0.3, 0.2, 0.1)
 """Number of labels, and the share of images with each."""
+SETTINGS = {"four labels on 50 to 10 %": SHARES, "ten labels on 20 %": (0.2,) * 10, "a label on 3 %": (0.5, 0.3, 0.03)}
+TRIALS, RESAMPLES = 300, 200
 
 
-def labelled(chance: np.random.Generator, count: int, skill: float) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """True labels and probabilities of a calibrated model: log odds are normal, and shifted by the label."""
-    true = chance.random((count, LABELS)) < np.array(SHARES)
-    return true, probabilities(chance, true, skill)
+def labelled(
+    chance: np.random.Generator, count: int, skill: float, shares: tuple[float, ...] = SHARES, groups: int = 0
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """True labels and probabilities of a calibrated model: log odds are normal, and shifted by the label.
+
+    Args:
+        groups: images come in so many groups; those of one share their labels and half of the variance. 0: each is alone.
+    """
+    if not groups:
+        true = chance.random((count, len(shares))) < np.array(shares)
+        return true, probabilities(chance, true, skill, shares)
+    places = np.arange(count) % groups
+    true = (chance.random((groups, len(shares))) < np.array(shares))[places]
+    return true, probabilities(chance, true, skill, shares, chance.normal(size=(groups, len(shares)))[places])
 
 
-def probabilities(chance: np.random.Generator, true: NDArray[np.bool_], skill: float) -> NDArray[np.float64]:
+def probabilities(
+    chance: np.random.Generator, true: NDArray[np.bool_], skill: float, shares: tuple[float, ...] = SHARES, common: Any = None
+) -> NDArray[np.float64]:
     """Probabilities by Bayes' rule from one normal measurement, whose means differ by ``skill`` standard deviations."""
-    measured = chance.normal(size=true.shape) + skill * true
-    prior = np.log(np.array(SHARES) / (1 - np.array(SHARES)))
+    noise = chance.normal(size=true.shape)
+    measured = (noise if common is None else (noise + common) / np.sqrt(2)) + skill * true
+    prior = np.log(np.array(shares) / (1 - np.array(shares)))
     return np.round(1 / (1 + np.exp(-(skill * measured - skill**2 / 2 + prior))), 6)
 
 
-def averages_of(true: Any, scores: Any, some: Any) -> NDArray[np.float64]:
-    """mAP, macro F1, micro F1 and Hamming loss of some images."""
-    predicted = scores[some] >= 0.5
-    found = several.averages(true[some], predicted)
-    mean = several.mean_average_precision(true[some], scores[some])
-    return np.array([np.nan if mean is None else mean, found["macro_f1"], found["micro_f1"], found["hamming_loss"]])
+Coverage = dict[str, tuple[float, int]]
+"""For each figure, the share of intervals that hold the truth, and the number of intervals."""
 
 
-def coverage_of_labels(count: int, trials: int) -> dict[str, float]:
-    """The share of test sets whose 95 % intervals hold the figures of a very large test set."""
-    chance = np.random.default_rng(1)
-    true, scores = labelled(chance, 200_000, 1.5)
-    wanted = averages_of(true, scores, np.arange(len(true)))
-    recall = several.precision_recall_f1(true, scores >= 0.5)[1]
-    held, of_recall = np.zeros(4), np.zeros(LABELS)
+def coverage_of_labels(count: int, shares: tuple[float, ...], skill: float, trials: int, groups: int = 0) -> Coverage:
+    """How many of the report's intervals hold the figures of a very large test set. One that isn't given counts as neither."""
+    true, scores = labelled(np.random.default_rng(0), 200_000, skill, shares)
+    once = label_intervals.figures_of(true, scores, scores >= 0.5, np.ones((1, len(true))))
+    chance, held = np.random.default_rng(1), Tally()
+    places = np.arange(count) % groups if groups else None
     for _ in range(trials):
-        true, scores = labelled(chance, count, 1.5)
-        low, high = several.bootstrap(lambda some: averages_of(true, scores, some), count, None, 200, chance)  # noqa: B023
-        now = averages_of(true, scores, np.arange(count))
-        held += (np.minimum(low, now) <= wanted) & (wanted <= np.maximum(high, now))
-        for at in range(LABELS):
-            found = intervals.share_of(scores[true[:, at], at] >= 0.5, None)
-            of_recall[at] += found["low"] is None or found["low"] <= recall[at] <= found["high"]
-    names = ("mAP", "macro F1", "micro F1", "Hamming loss")
-    return {**dict(zip(names, held / trials, strict=True)), "recall of a label (lowest)": float(of_recall.min() / trials)}
+        true, scores = labelled(chance, count, skill, shares, groups)
+        predicted = scores >= 0.5
+        found = label_intervals.measured(true, scores, predicted, places, RESAMPLES, chance)
+        now = label_intervals.figures_of(true, scores, predicted, np.ones((1, count)))
+        for name, bounds in found.items():
+            said = several.interval(float(now[name][0]), *bounds)
+            held.add("AP of a label" if name.startswith("ap") else name, said, float(once[name][0]))
+    return held.shares()
 
 
-def coverage_of_numbers(count: int, trials: int) -> dict[str, float]:
-    """The same for MAE, RMSE and R² of errors with heavy tails that grow with the number."""
+def coverage_of_numbers(count: int, kind: str, trials: int, groups: int = 0) -> Coverage:
+    """The same for the figures of a number."""
+    large, held = numbers.errors_of(*measured(np.random.default_rng(0), 1_000_000, kind)), Tally()
     chance = np.random.default_rng(2)
-
-    def measured(number: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        true = chance.uniform(0, 10, number)
-        return true, true + (0.3 + 0.1 * true) * chance.standard_t(6, number)
-
-    names = ("mae", "rmse", "r2", "bias")
-    large = numbers.errors_of(*measured(2_000_000))
-    wanted, held = np.array([large[name] for name in names]), np.zeros(len(names))
+    places = np.arange(count) % groups if groups else None
     for _ in range(trials):
-        true, predicted = measured(count)
+        true, predicted = measured(chance, count, kind, groups)
+        found = number_intervals.measured(true, predicted, places, RESAMPLES, chance)
+        now = numbers.errors_of(true, predicted)
+        for name, bounds in found.items():
+            said = several.interval(now[name], *bounds)
+            held.add(name, said, large[name])
+    return held.shares()
 
-        def figures(some: Any, true: Any = true, predicted: Any = predicted) -> NDArray[np.float64]:
-            found = numbers.errors_of(true[some], predicted[some])
-            return np.array([found[name] for name in names])
 
-        low, high = several.bootstrap(figures, count, None, 300, chance)
-        held += (low <= wanted) & (wanted <= high)
-    return dict(zip(("MAE", "RMSE", "R²", "bias"), held / trials, strict=True))
+def measured(
+    chance: np.random.Generator, count: int, kind: str, groups: int = 0
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """True and predicted numbers, with errors that are normal, skewed, or heavy-tailed (Student's t)."""
+
+    def drawn(size: int) -> NDArray[np.float64]:
+        return chance.standard_t(6, size) if kind == "heavy" else chance.normal(size=size)
+
+    true, own = chance.uniform(1, 10, count), drawn(count)
+    if groups:
+        own = (own + drawn(groups)[np.arange(count) % groups]) / np.sqrt(2)
+    if kind == "skewed":
+        own = np.exp(0.5 * own) - 1
+    return true, true + own * (0.3 + 0.1 * true if kind == "heavy" else 1.0)
+
+
+class Tally:
+    """Counts intervals that hold."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, list[bool]] = {}
+
+    def add(self, name: str, said: several.Interval, wanted: float) -> None:
+        low, high = said["low"], said["high"]
+        if low is not None and high is not None:
+            self.held.setdefault(name, []).append(low <= wanted <= high)
+
+    def shares(self) -> Coverage:
+        return {name: (sum(held) / len(held), len(held)) for name, held in self.held.items()}
 
 
 def conformal(val: int, trials: int) -> float:
@@ -162,10 +194,25 @@ def _rates(one: Callable[[], tuple[dict[str, Any], float]], trials: int) -> tupl
 
 
 def intervals_cover() -> None:
-    print("Coverage of 95 % intervals")
-    for count in (50, 200, 800):
-        print(f"  {count:4} images, labels: ", _line(coverage_of_labels(count, 150)), flush=True)
-        print(f"  {count:4} images, numbers:", _line(coverage_of_numbers(count, 200)), flush=True)
+    """Every setting, with the lowest coverage of a figure of which at least a quarter of the test sets have an interval."""
+    print("Coverage of 95 % intervals of several labels: the three lowest")
+    for name, shares in SETTINGS.items():
+        for skill in (1.5, 3.0):
+            for count, groups in ((50, 0), (100, 0), (200, 0), (800, 0), (400, 40)):
+                found = coverage_of_labels(count, shares, skill, TRIALS, groups)
+                _show(f"{name}, separation {skill}, {count} images{f' in {groups} groups' if groups else ''}", found)
+    print("Coverage of 95 % intervals of numbers")
+    for kind in ("normal", "heavy", "skewed"):
+        for count, groups in ((20, 0), (50, 0), (100, 0), (200, 0), (800, 0), (400, 40)):
+            found = coverage_of_numbers(count, kind, TRIALS, groups)
+            _show(f"{kind} errors, {count} images{f' in {groups} groups' if groups else ''}", found, 9)
+
+
+def _show(what: str, found: Coverage, shown: int = 3) -> None:
+    enough = {name: (share, given) for name, (share, given) in found.items() if given >= TRIALS / 4}
+    lowest = sorted(enough.items(), key=lambda one: one[1][0])[:shown]
+    words = ", ".join(f"{name} {share:.1%}{f' ({given})' if given < TRIALS else ''}" for name, (share, given) in lowest)
+    print(f"  {what}: {words}", flush=True)
 
 
 def conformal_covers() -> None:
@@ -201,10 +248,6 @@ PARTS = {
     "comparisons": comparisons_hold,
     "intervals": intervals_cover,
 }
-
-
-def _line(found: dict[str, float]) -> str:
-    return ", ".join(f"{name} {share:.1%}" for name, share in found.items())
 
 
 if __name__ == "__main__":

@@ -49,6 +49,9 @@ TUNED = {
         _LINEAR_PX2 _BLUR_PX2 BORDER_SPREAD; images/symmetric_copies _DARKEST _BRIGHTEST; learning/out_of_fold FOLDS PENALTIES;
         learning/projection FEWEST""",
     "builtin/test_evaluate_numbers.py": "builtin/evaluate/numbers MOSTLY",
+    "builtin/test_task_intervals.py": """
+        builtin/evaluate/label_intervals ADDED; builtin/evaluate/number_intervals OUTSIDE FEWEST; builtin/evaluate/numbers
+        ENOUGH""",
     "builtin/test_explain.py": "builtin/explain/pages SUSPICIOUS; builtin/explain/saliency_location GRID SPREAD",
     "builtin/test_evaluate_metrics.py": "builtin/evaluate/slices MOST_VALUES",
     "builtin/test_export_models.py": "builtin/exporters/models FLOAT_TOLERANCE",
@@ -80,7 +83,7 @@ NOT_TUNED = {
     "how much is shown, and how": """
         builtin/augment_check/measure SHOWN; builtin/compare/of_task LISTED; builtin/compare/sections FIRST_PICTURES LONGEST;
         builtin/evaluate/abstention MOST_POINTS; builtin/evaluate/label_conflicts LISTED; builtin/evaluate/of_task DECIMALS;
-        builtin/evaluate/reconstruction DECIMALS; builtin/evaluate/score DECIMALS; builtin/evaluate/several LISTED;
+        builtin/evaluate/reconstruction DECIMALS; builtin/evaluate/score DECIMALS; builtin/evaluate/several LISTED NAMED;
         builtin/evaluate/top MOST THUMBNAIL_PX; builtin/explain/layers MAX_BARS; builtin/explain/pages SHOWN_PX MAX_FILTERS
         MAX_LABELS; builtin/explain/section TILE_PX GAP_PX; builtin/exporters/card MAX_CLASSES; builtin/exporters/card_tasks
         MAX_LABELS; builtin/exporters/common MOST_DIGITS; builtin/features/draw MOST_LINES MOST_CIRCLES; builtin/features/stage
@@ -96,7 +99,8 @@ NOT_TUNED = {
         builtin/albu _KEPT; builtin/augment LOOKED_AT; builtin/importers/lookup CACHE_KB; builtin/split/split_file CHUNK;
         builtin/augment_check/measure RESAMPLES; builtin/compare/of_task
         RESAMPLES; builtin/detectors/common _STRIP_PX; builtin/evaluate/calibration MOST_DRAWS; builtin/evaluate/describe
-        MEASURED_PX; builtin/evaluate/of_task MOST_RESAMPLES; builtin/evaluate/ordinal RESAMPLES;
+        MEASURED_PX; builtin/evaluate/label_intervals AT_A_TIME; builtin/evaluate/number_intervals AT_A_TIME;
+        builtin/evaluate/of_task MOST_RESAMPLES; builtin/evaluate/ordinal RESAMPLES;
         builtin/evaluate/reconstruction MOST_TRAINING; builtin/executors MAX_DEATHS MAX_STARTS START_AGAIN_S MANY
         MANY_FOR_FRESH; builtin/explain/maps STEPS STEPS_LARGE LARGE_PX STEPS_CHECK BATCH PARTS; builtin/explain/section CHECKED
         IG_STEPS IG_STEPS_LARGE LARGE_PX; builtin/exporters/file_input HEAD_BYTES REDUCED_MIN_PX; builtin/exporters/models
@@ -116,7 +120,8 @@ NOT_TUNED = {
         images/measuring SIDE_PX; images/metadata HEAD_BYTES; images/name_groups SHUFFLES PAIRS MOST BLOCK;
         images/near_duplicates MINIATURE_PX _BLOCK _CHUNKS; images/pixels MAX_PIXELS; images/png_bands BAND_BYTES ROWS
         MOST_BANDS; images/symmetric_copies LEAST_CORRELATION MAX_BITS _BLOCK; images/tiff_tags MAX_IFDS; images/warping
-        FOUR_CHANNELS_UP_TO FRAME_UP_TO; learning/checkpoint MAX_SHARED; learning/mapped _SCATTERED; learning/near_copies
+        FOUR_CHANNELS_UP_TO FRAME_UP_TO; learning/checkpoint MAX_SHARED; learning/logistic_path PRECISION MOST_STEPS
+        MOST_PRODUCTS LEAST_SHARE; learning/mapped _SCATTERED; learning/near_copies
         NEIGHBOURS; learning/neighbours EXACT CELL PROBES _BLOCK; learning/out_of_fold DIMENSIONS MOST_TO_CHOOSE _BLOCK;
         learning/plain_pickle MAX_OPERATIONS MAX_DIMENSIONS; learning/predictor MAX_RATIO FREE_BYTES; learning/projection MOST;
         learning/selection RESAMPLES; learning/significance FLAT; learning/temperature SMALLEST UNROUNDED FLAT; learning/unknown

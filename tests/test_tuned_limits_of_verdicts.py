@@ -224,12 +224,13 @@ def test_a_penalty_is_chosen_on_fifty_held_out_images_or_five_folds_too(held: in
     """Every part is solved with each of the six candidates."""
     solved: list[float] = []
 
-    def solve(x: Any, y: Any, weights: Any, c: float) -> Any:
-        solved.append(c)
-        return np.zeros((x.shape[1], 1)), np.zeros(1)
+    def along(x: Any, y: Any, weights: Any, cs: Any) -> Any:
+        for c in cs:
+            solved.append(c)
+            yield np.zeros((x.shape[1], 1)), np.zeros(1)
 
     x, y = np.ones((100, 2)), np.ones((100, 1))
-    linear_solvers.choose_c(solve, linear_solvers.losses_of_numbers, x[:50], y[:50], np.ones(50), (x[:held], y[:held]), 0)
+    linear_solvers.choose_c(along, linear_solvers.losses_of_numbers, x[:50], y[:50], np.ones(50), (x[:held], y[:held]), 0)
     assert sorted(solved) == sorted([1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0] * parts)
 
 

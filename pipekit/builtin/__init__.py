@@ -80,7 +80,7 @@ def register_stages(register: Register) -> None:
         "evaluate",
         "pipekit.builtin.evaluate:evaluate",
         summary="Evaluate a model on the test split and write the report",
-        version=7,
+        version=8,
     )
     register(
         "calibrate", "pipekit.builtin.calibrate:calibrate", summary="Set a model's temperature and its decision rule on val"
@@ -92,7 +92,7 @@ def register_stages(register: Register) -> None:
         summary="Measure how much each op of a recipe lowers a model's accuracy",
         version=5,
     )
-    register("predict", "pipekit.builtin.predict:predict", summary="Predict the class of every image of a dataset")
+    register("predict", "pipekit.builtin.predict:predict", summary="Predict every image of a dataset", version=2)
     register(
         "average",
         "pipekit.builtin.average:average",
@@ -208,7 +208,7 @@ def register_exporters(register: Register) -> None:
     register("tflite", f"{at}.tflite", summary="A model for TensorFlow Lite, checked against the original")
     register("tflite-int8", f"{at}.tflite:write_int8", summary="TensorFlow Lite in 8-bit integers; the loss is measured")
     register("onnx", f"{at}.onnx", summary="A model as ONNX, checked against the original")
-    register("card", f"{at}.card", summary="A model card: the model, its metrics, its limits")
+    register("card", f"{at}.card", summary="A model card: the model, its metrics, its limits", version=2)
 
 
 @hookimpl
@@ -333,6 +333,7 @@ def register_models(register: Register) -> None:
         "logistic_regression",
         "pipekit.builtin.models.logistic_regression:build",
         summary="Logistic regression on the features of a pretrained network",
+        version=2,
     )
     register(
         "hog_svm",

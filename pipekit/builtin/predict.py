@@ -27,13 +27,14 @@ class PredictParams(Params):
 def predict(ctx: Context, model: Model, dataset: Dataset, params: PredictParams) -> Files:
     """Write ``predictions.csv``: id, predicted class, confidence, all probabilities, and the reason if an image is unusable.
 
-    For several labels, ``predicted`` has those above their thresholds, with ``|`` between them; of a number, its value.
+    For several labels, ``predicted`` has those above their thresholds, with ``|`` between them; of a number, its value, with
+    the bounds of its prediction interval in ``low`` and ``high``.
     A model that can tell adds ``unknown`` (1: the image is none of the classes) and ``unknown_score``, which is then above 1.
     Frames of videos have the columns clip, frame and time_s too.
     """
     from pipekit.learning.decisions import asked_for
     from pipekit.learning.light_predictor import load_light
-    from pipekit.learning.predictions import answers, write_csv
+    from pipekit.learning.predictions import answers, half_width_of, write_csv
 
     predictor, decision = asked_for(load_light(model.path, ctx.component, TASKS), params.calibrated, params.decide)
     ids: dict[str, str] = {}
@@ -52,9 +53,9 @@ def predict(ctx: Context, model: Model, dataset: Dataset, params: PredictParams)
     named = (replace(one, image=ids[one.image], frame=frames.get(one.image)) for one in found)
     counts: Counter[str] = Counter()
     failed = unknown = 0
-    scored = predictor.with_score is not None
+    scored, bounded = predictor.with_score is not None, half_width_of(predictor.info.get("value") or {}) is not None
     with (ctx.out_dir / "predictions.csv").open("w", encoding="utf-8", newline="", errors="surrogateescape") as file:
-        predictions = write_csv(named, predictor.classes, file, frames=bool(frames), scored=scored)
+        predictions = write_csv(named, predictor.classes, file, frames=bool(frames), scored=scored, bounded=bounded)
         are_classes = task_of(model) == CLASSES
         for prediction in ctx.track(predictions, total=len(ids), label="predict", unit="images"):
             counts[prediction.predicted] += are_classes and not prediction.error

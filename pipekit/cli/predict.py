@@ -12,8 +12,9 @@ from pipekit.files.urls import shown
 from pipekit.passed_over import VIDEO
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
+    from pipekit.commands.predict import Predictions
     from pipekit.learning.predictions import Prediction
 
 SHOWN = 200
@@ -55,7 +56,7 @@ def predict(
     plugin: Plugins = None,
     disable: Disabled = None,
 ) -> int:
-    """Predict the classes of images with a trained model.
+    """Predict the classes of images, their labels, or a number, with a trained model.
 
     Images are read while the model works, and predictions are written as they come, so a million images need no more memory
     than a hundred. An image that can't be read is listed with the reason. Each frame of a video gets its own prediction, with
@@ -92,7 +93,7 @@ def predict(
         _print_table(found, top_k, predictions.scored)
     else:
         frames = any(image.lower().endswith(VIDEO) for image in images)
-        _write(found, predictions.classes, form, top_k, out, frames=frames, scored=predictions.scored)
+        _write(found, predictions, form, top_k, out, frames=frames)
     if tally.unknown:
         ui.note(f"{tally.unknown} of {tally.total} images: none of these classes (unknown_score above 1)")
     if passed_over := predictions.passed_over:
@@ -106,18 +107,16 @@ def predict(
 
 def _write(
     found: Iterator[Prediction],
-    classes: Sequence[str],
+    about: Predictions,
     form: Literal["csv", "jsonl"],
     top_k: int,
     out: Path | None,
     frames: bool,
-    scored: bool,
 ) -> None:
     """Write the predictions to standard output, or to a file that appears complete or not at all.
 
     Args:
         frames: a video is among the sources: the table gets columns for the clip, the frame and its time.
-        scored: the model tells which images are none of the classes: the table gets columns for it.
     """
     import sys
 
@@ -128,7 +127,8 @@ def _write(
     try:
         written = ways.write_jsonl(found, top_k, file)
         if form == "csv":
-            written = ways.write_csv(found, classes, file, frames=frames, scored=scored)
+            more = {"frames": frames, "scored": about.scored, "bounded": about.bounded}
+            written = ways.write_csv(found, about.classes, file, **more)
         for _ in written:
             pass
     finally:
@@ -164,17 +164,33 @@ def _print_table(found: Iterator[Prediction], top_k: int, scored: bool) -> None:
     from pipekit import ui
 
     rows: list[tuple[str, ...]] = []
-    total = 0
+    total, head = 0, ("class", "probabilities")
     for prediction in found:
         total += 1
+        head = _head(prediction) if total == 1 or not prediction.error else head
         if len(rows) < SHOWN:
-            shares = "  ".join(f"{name} {share:.3f}" for name, share in prediction.probabilities[:top_k])
             judged = (_judged(prediction),) if scored else ()
-            rows.append((shown(prediction.image), prediction.predicted or "–", *judged, shares or prediction.error))
+            rows.append((shown(prediction.image), prediction.predicted or "–", *judged, _details(prediction, top_k)))
     if rows:
-        ui.table(("image", "class", *(("unknown",) if scored else ()), "probabilities"), rows)
+        ui.table(("image", head[0], *(("unknown",) if scored else ()), head[1]), rows)
     if total > len(rows):
         ui.note(f"and {total - len(rows)} more; --out FILE.csv keeps them all")
+
+
+def _head(prediction: Prediction) -> tuple[str, str]:
+    """The names of the columns of what is predicted, and of what stands behind it."""
+    if prediction.value is None:
+        return "class" if prediction.labels is None else "labels", "probabilities"
+    name = prediction.probabilities[0][0]
+    return f"{name} ({prediction.unit})" if prediction.unit else name, "prediction interval (90 %)"
+
+
+def _details(prediction: Prediction, top_k: int) -> str:
+    if prediction.error:
+        return prediction.error
+    if prediction.value is not None:
+        return "none" if prediction.interval is None else "{:.6g} to {:.6g}".format(*prediction.interval)
+    return "  ".join(f"{name} {share:.3f}" for name, share in prediction.probabilities[:top_k])
 
 
 def _judged(prediction: Prediction) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pipekit.commands.given_images import as_batch, as_rgb, is_pil
 from pipekit.commands.working import registry_with
 from pipekit.errors import UserError
+from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, TASKS, task_named
 
 if TYPE_CHECKING:
     from pipekit.images import Image
@@ -37,18 +38,18 @@ class PredictionList(list["Prediction"]):
     def _repr_html_(self) -> str:
         from pipekit.page import notebook
 
+        task = next((_task_of(one) for one in self if not one.error), CLASSES)
         rows = [
             (
                 self._thumbnail(number, one),
                 Path(one.image).name,
                 one.error if one.error else "none of these" if one.unknown else one.predicted,
-                one.confidence,
-                ", ".join(f"{name} {share:.3f}" for name, share in one.probabilities[1:4]),
+                *_details(one, task),
             )
             for number, one in enumerate(self[:SHOWN])
         ]
         more = notebook.note(f"and {len(self) - SHOWN:,} more predictions") if len(self) > SHOWN else ""
-        return notebook.whole(notebook.table(["", "image", "predicted", "probability", "next"], rows), more)
+        return notebook.whole(notebook.table(["", "image", "predicted", *HEADS[task]], rows), more)
 
     def _thumbnail(self, number: int, one: Prediction) -> str:
         from pipekit.page import notebook
@@ -58,14 +59,35 @@ class PredictionList(list["Prediction"]):
         return notebook.Html("") if one.error or one.frame else notebook.file_thumbnail(one.image)
 
 
+HEADS = {
+    CLASSES: ("probability", "next"),
+    MULTILABEL: ("probabilities",),
+    NUMBER: ("unit", "prediction interval"),
+}
+
+
+def _task_of(one: Prediction) -> str:
+    return NUMBER if one.value is not None else MULTILABEL if one.labels is not None else CLASSES
+
+
+def _details(one: Prediction, task: str) -> tuple[Any, ...]:
+    """What stands beside a prediction in the table of a notebook."""
+    if one.error:
+        return ("",) * len(HEADS[task])
+    if task == NUMBER:
+        return one.unit, "none" if one.interval is None else "{:.6g} to {:.6g}".format(*one.interval)
+    shares = [f"{name} {share:.3f}" for name, share in one.probabilities[:4]]
+    return (", ".join(shares),) if task == MULTILABEL else (one.confidence, ", ".join(shares[1:]))
+
+
 @dataclass(frozen=True)
 class LoadedModel:
-    """A trained classifier.
+    """A trained model of one class for each image, of several labels, or of a number.
 
     Attributes:
-        classes: its classes, in the order of its outputs.
+        classes: its classes or labels, in the order of its outputs; of a number, its name alone.
         input_shape_hwc: the size that images are brought to.
-        info: the content of ``model.json``: template, versions, temperature and more.
+        info: the content of ``model.json``: template, versions, temperature, thresholds of labels, unit of a number and more.
         folder: the model's folder.
     """
 
@@ -98,10 +120,13 @@ class LoadedModel:
 
         Returns:
             A list with a ``Prediction`` for each image, in order: ``predicted``, ``confidence``, ``probabilities``, ``error``
-            (why a file can't be read), ``unknown``. Images from memory are named ``image 0``, ``image 1`` …
+            (why a file can't be read), ``unknown``. A model of several labels fills ``labels``, those whose probability reaches
+            their threshold (``model.info["thresholds"]``); one of a number ``value``, ``unit`` and ``interval``, the bounds of
+            its prediction interval. Images from memory are named ``image 0``, ``image 1`` …
 
         Raises:
-            UserError: a float or grey image; there is no such file; the model lacks the temperature or the rule.
+            UserError: a float or grey image; there is no such file; the model lacks the temperature or the rule; ``mirrored``
+                with a number.
         """
         from pipekit.learning import predictions as ways
         from pipekit.learning.decisions import asked_for
@@ -125,16 +150,25 @@ class LoadedModel:
 
         height, width, channels = self.input_shape_hwc
         known = {
-            "classes": ", ".join(self.classes),
+            **self._predicts(),
             "template": self.info.get("template"),
             "input": f"{width} x {height} px, {'grey' if channels == 1 else 'RGB'}",
             "trained": str(self.info.get("created", "")),
         }
         return notebook.whole(notebook.facts(known), title=f"Model {self.folder.name}")
 
+    def _predicts(self) -> dict[str, str]:
+        task, about = task_named(self.info.get("task")), self.info.get("value") or {}
+        if task == NUMBER:
+            return {"number": f"{self.classes[0]} ({about['unit']})" if about.get("unit") else self.classes[0]}
+        if task == MULTILABEL:
+            at = self.info.get("thresholds", {})
+            return {"labels, each with its threshold": ", ".join(f"{name} {at.get(name, 0.5):.2f}" for name in self.classes)}
+        return {"classes": ", ".join(self.classes)}
+
 
 def load(model: str | Path, *, plugins: Sequence[str] = (), disable: Sequence[str] = ()) -> LoadedModel:
-    """Load a trained classifier, to predict images in Python.
+    """Load a trained model, to predict images in Python: of classes, of several labels, or of a number.
 
     TensorFlow is not loaded for a model on frozen features or an ONNX export, and otherwise at the first prediction.
 
@@ -144,7 +178,7 @@ def load(model: str | Path, *, plugins: Sequence[str] = (), disable: Sequence[st
         disable: plugins to leave out.
 
     Raises:
-        UserError: there is no model, it is incomplete, or it is no classifier of one class for each image.
+        UserError: there is no model, it is incomplete, or it is an autoencoder.
 
     Example:
         >>> import pipekit
@@ -156,14 +190,14 @@ def load(model: str | Path, *, plugins: Sequence[str] = (), disable: Sequence[st
     from pipekit.engine.adhoc import find_artifact
     from pipekit.learning.light_predictor import features_predictor
     from pipekit.learning.predictor import load_predictor
-    from pipekit.tasks import CLASSES, require, task_of
 
     registry = registry_with(plugins, disable)
     trained = find_artifact(str(model), Model, Path.cwd())
     if trained is None:
         raise UserError(f"no trained model in {model}", "Give a run (runs/NAME), a folder with model.json, or a model's file.")
-    require("pipekit.load", task_of(trained), (CLASSES,))
-    predictor = features_predictor(trained.path, registry.get) or load_predictor(trained.path, registry.get, lazy=True)
+    predictor = features_predictor(trained.path, registry.get, TASKS) or load_predictor(
+        trained.path, registry.get, lazy=True, tasks=TASKS
+    )
     return LoadedModel(predictor.classes, predictor.input_shape_hwc, predictor.info, _shown_folder(model), predictor)
 
 

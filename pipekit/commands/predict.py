@@ -23,12 +23,14 @@ class Predictions:
     Attributes:
         classes: the model's classes, in the order of its outputs.
         scored: whether the model can tell that an image is none of the classes: predictions have an ``unknown_score``.
+        bounded: whether they have an ``interval``: the model predicts a number, and val was large enough for its width.
         sources: the files, folders and patterns that were given.
     """
 
     classes: tuple[str, ...]
     stream: Iterator[Prediction] = field(repr=False)
     scored: bool = False
+    bounded: bool = False
     sources: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[Prediction]:
@@ -84,7 +86,8 @@ def predict(
     Returns:
         An iterator of ``Prediction``: ``image``, ``predicted``, ``confidence``, ``probabilities`` as pairs of class and
         probability with the most probable first, ``error``. They come in the order of the images. If the model can tell,
-        ``unknown`` is True for an image that is none of the classes, and ``unknown_score`` is then above 1.
+        ``unknown`` is True for an image that is none of the classes, and ``unknown_score`` is then above 1. A model of several
+        labels fills ``labels``, one of a number ``value``, ``unit`` and ``interval``.
 
     Raises:
         UserError: there is no model or no such file, or the model lacks the temperature or the rule that is
@@ -130,7 +133,9 @@ def predict(
     if sort is not None:
         require("sort", task_of(trained), [CLASSES])
         found = ways.sort_into(found, Path(sort))
-    return Predictions(tuple(predictor.classes), _at_least_one(found), predictor.with_score is not None, tuple(sources))
+    bounded = ways.half_width_of(predictor.info.get("value") or {}) is not None
+    scored = predictor.with_score is not None
+    return Predictions(tuple(predictor.classes), _at_least_one(found), scored, bounded, tuple(sources))
 
 
 def _passed_over(sources: Sequence[str]) -> str:

@@ -130,7 +130,7 @@ class Served:
         pixels = np.zeros((rows, *self.predictor.input_shape_hwc), np.uint8)
         pixels[: len(batch)] = batch
         found = self.predictor.probabilities(pixels)[: len(batch)]
-        return [to_answer(prediction_of(self.predictor, row, "", self.decision), self.predictor.info) for row in found]
+        return [to_answer(prediction_of(self.predictor, row, "", self.decision)) for row in found]
 
     def warm_up(self) -> None:
         """Predict a black image: the first prediction of a runtime allocates and compiles."""
@@ -172,24 +172,14 @@ def _name_of(model: str) -> str:
     return name_of_model(model if Path(model).suffix not in (".onnx", ".tflite") else Path(model).parent)
 
 
-def to_answer(prediction: Prediction, info: Mapping[str, Any]) -> dict[str, Any]:
-    """A prediction as JSON: as a line of ``pipekit predict -f jsonl`` without the image's path, and in a task of several labels
-    ``labels``, in one of numbers ``value`` with its ``unit`` and the bounds of its interval."""
-    from pipekit.learning.predictions import labels_of, to_plain
-    from pipekit.tasks import MULTILABEL, NUMBER, task_named
+def to_answer(prediction: Prediction) -> dict[str, Any]:
+    """A prediction as JSON: as a line of ``pipekit predict -f jsonl`` without the image's path; a number without its text."""
+    from pipekit.learning.predictions import to_plain
 
-    task = task_named(info.get("task"))
     found = to_plain(prediction, len(prediction.probabilities))
     del found["image"]
-    if task == MULTILABEL:
-        del found["confidence"]
-        return {"labels": labels_of(info, prediction.probabilities), **found}
-    if task == NUMBER:
-        value, about = prediction.probabilities[0][1], info.get("value") or {}
-        half = (about.get("interval") or {}).get("half_width")
-        bounds = {} if half is None else {"low": value - half, "high": value + half}
-        score: dict[str, Any] = {name: found[name] for name in ("unknown", "unknown_score") if name in found}
-        return {"value": value, "unit": about.get("unit", ""), **bounds, **score}
+    if prediction.value is not None:
+        del found["predicted"]
     return found
 
 

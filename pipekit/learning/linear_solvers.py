@@ -6,10 +6,12 @@ images.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pipekit.learning.logistic_path import labels_along
 
 Float = NDArray[np.float64]
 
@@ -19,49 +21,20 @@ ENOUGH = 50
 """Held-out images that decide alone; with fewer, images of train that are held out in turn decide too."""
 FOLDS = 5
 
-Solve = Callable[[Float, Float, Float, float], tuple[Float, Float]]
+Along = Callable[[Float, Float, Float, Sequence[float]], Iterator[tuple[Float, Float]]]
+"""From features, targets, weights and values of ``c`` to a kernel and a bias for each value."""
 Losses = Callable[[Float, Float, Float, Float], Float]
 
 
 def solve_labels(x: Float, y: Float, weights: Float, c: float) -> tuple[Float, Float]:
-    """A logistic regression for each label, at once: ``c * sum(weights * log loss) + |kernel|^2 / 2``, as scikit-learn's.
+    """A logistic regression for each label: the one of :func:`pipekit.learning.logistic_path.labels_along` for this ``c``."""
+    return next(labels_along(x, y, weights, (c,)))
 
-    A label that all training images have, or none, gets its smoothed share as a constant probability.
 
-    Args:
-        x: ``(N, D)``.
-        y: ``(N, C)``, 0 and 1.
-        weights: ``(N,)``.
-
-    Returns:
-        kernel ``(D, C)`` and bias ``(C,)``.
-    """
-    from scipy.optimize import minimize  # type: ignore[import-untyped]
-
-    (number, dimensions), labels = x.shape, y.shape[1]
-    counts = (weights[:, None] * y).sum(axis=0)
-    total = float(weights.sum())
-    share = (counts + 0.5) / (total + 1)
-    bias = np.log(share / (1 - share))
-    varied = np.flatnonzero((y.max(axis=0) > 0) & (y.min(axis=0) < 1)) if number else np.zeros(0, np.int64)
-    kernel = np.zeros((dimensions, labels))
-    if not len(varied):
-        return kernel, bias
-    wanted = y[:, varied]
-
-    def loss(flat: Float) -> tuple[float, Float]:
-        both = flat.reshape(dimensions + 1, len(varied))
-        scores = x @ both[:-1] + both[-1]
-        apart = weights[:, None] * (_sigmoid(scores) - wanted)
-        value = c * float((weights[:, None] * (np.logaddexp(0, scores) - wanted * scores)).sum())
-        gradient = np.concatenate([c * (x.T @ apart) + both[:-1], c * apart.sum(axis=0)[None]])
-        return value + float((both[:-1] ** 2).sum()) / 2, gradient.ravel()
-
-    start = np.concatenate([np.zeros((dimensions, len(varied))), bias[varied][None]])
-    found = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 500, "ftol": 1e-11, "gtol": 1e-5})
-    both = found.x.reshape(dimensions + 1, len(varied))
-    kernel[:, varied], bias[varied] = both[:-1], both[-1]
-    return kernel, bias
+def numbers_along(x: Float, y: Float, weights: Float, cs: Sequence[float]) -> Iterator[tuple[Float, Float]]:
+    """:func:`solve_number` for each ``c``."""
+    for c in cs:
+        yield solve_number(x, y, weights, c)
 
 
 def solve_number(x: Float, y: Float, weights: Float, c: float) -> tuple[Float, Float]:
@@ -88,7 +61,7 @@ def losses_of_numbers(x: Float, y: Float, kernel: Float, bias: Float) -> Float:
     return np.asarray(((x @ kernel + bias - y) ** 2).sum(axis=1))
 
 
-def choose_c(solve: Solve, losses: Losses, x: Float, y: Float, weights: Float, held: tuple[Float, Float], seed: int) -> float:
+def choose_c(along: Along, losses: Losses, x: Float, y: Float, weights: Float, held: tuple[Float, Float], seed: int) -> float:
     """The candidate with the lowest mean loss on held-out images; where they are few, on folds of train too."""
     parts = [(x, y, weights, *held)] if len(held[0]) else []
     if len(held[0]) < ENOUGH:
@@ -96,9 +69,9 @@ def choose_c(solve: Solve, losses: Losses, x: Float, y: Float, weights: Float, h
     if not parts:
         return 0.01
     found = []
-    for c in CANDIDATES:
-        found.append(np.concatenate([losses(out, out_y, *solve(a, b, w, c)) for a, b, w, out, out_y in parts]).mean())
-    return CANDIDATES[int(np.argmin(found))]
+    for a, b, w, out, out_y in parts:
+        found.append(np.stack([losses(out, out_y, *solved) for solved in along(a, b, w, CANDIDATES)]))
+    return CANDIDATES[int(np.argmin(np.concatenate(found, axis=1).mean(axis=1)))]
 
 
 def _folds(x: Float, y: Float, weights: Float, seed: int) -> Iterator[tuple[Float, Float, Float, Float, Float]]:
@@ -106,7 +79,3 @@ def _folds(x: Float, y: Float, weights: Float, seed: int) -> Iterator[tuple[Floa
     for out in np.array_split(order, min(FOLDS, len(x) // 2)) if len(x) >= 4 else ():
         kept = np.setdiff1d(order, out)
         yield x[kept], y[kept], weights[kept], x[out], y[out]
-
-
-def _sigmoid(scores: Float) -> Float:
-    return np.asarray(0.5 * (1 + np.tanh(scores / 2)))

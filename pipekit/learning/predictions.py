@@ -64,6 +64,10 @@ class Prediction:
         decided: the class by the model's decision rule, where that is asked for; "" for the most probable class. For several
             labels, those above their thresholds with ``|`` between them, ``[]`` for none; of a number, its value.
         unknown_score: how unlike the training images it is; above 1 it is none of the classes. None if the model can't tell.
+        labels: of several labels, those whose probability reaches their threshold, sorted; else None.
+        value: of a number, the predicted one in its unit; else None.
+        unit: of the number; "" for none.
+        interval: of a number, the bounds of its prediction interval (split conformal, 90 %); None if the model has none.
     """
 
     image: str
@@ -72,6 +76,10 @@ class Prediction:
     frame: tuple[str, int, float] | None = None
     unknown_score: float | None = None
     decided: str = ""
+    labels: tuple[str, ...] | None = None
+    value: float | None = None
+    unit: str = ""
+    interval: tuple[float, float] | None = None
 
     @property
     def unknown(self) -> bool | None:
@@ -196,16 +204,26 @@ def prediction_of(
     pairs = tuple((predictor.classes[i], float(rounded[i])) for i in order.tolist())
     score = float(rounded[num_classes]) if len(rounded) > num_classes else None
     decided = "" if decision is None else predictor.classes[int(decision.decide(rounded[None, :num_classes])[0])]
-    if task != CLASSES:
-        decided = _decided(predictor, pairs, task)
-    return Prediction(image, pairs, frame=frame, unknown_score=score, decided=decided)
-
-
-def _decided(predictor: Predictor, pairs: Sequence[tuple[str, float]], task: str) -> str:
-    """Several labels, or a number, as text."""
+    found = Prediction(image, pairs, frame=frame, unknown_score=score, decided=decided)
     if task == NUMBER:
-        return f"{pairs[0][1]:.6g}"
-    return "|".join(labels_of(predictor.info, pairs)) or "[]"
+        return _with_value(found, predictor.info.get("value") or {})
+    if task == MULTILABEL:
+        labels = labels_of(predictor.info, pairs)
+        return replace(found, labels=tuple(labels), decided="|".join(labels) or "[]")
+    return found
+
+
+def _with_value(found: Prediction, about: Mapping[str, Any]) -> Prediction:
+    """The prediction of a number, with what ``model.json`` says about the number."""
+    value, half = found.probabilities[0][1], half_width_of(about)
+    bounds = None if half is None else (round(value - half, DECIMALS), round(value + half, DECIMALS))
+    return replace(found, decided=f"{value:.6g}", value=value, unit=about.get("unit", ""), interval=bounds)
+
+
+def half_width_of(about: Mapping[str, Any]) -> float | None:
+    """Half of the width of a number's prediction interval, from ``value`` in ``model.json``; None if it has none."""
+    half = (about.get("interval") or {}).get("half_width")
+    return None if half is None else float(half)
 
 
 def labels_of(info: Mapping[str, Any], pairs: Iterable[tuple[str, float]]) -> list[str]:
@@ -232,29 +250,40 @@ def _with_mirror(
 
 
 def write_csv(
-    found: Iterable[Prediction], classes: Sequence[str], out: TextIO, *, frames: bool = False, scored: bool = False
+    found: Iterable[Prediction],
+    classes: Sequence[str],
+    out: TextIO,
+    *,
+    frames: bool = False,
+    scored: bool = False,
+    bounded: bool = False,
 ) -> Iterator[Prediction]:
     """Write a row for each prediction as it comes, and yield it: image, predicted, confidence, all probabilities, error.
 
     Args:
         frames: add the columns clip, frame and time_s, which are empty for images.
         scored: add the columns unknown (1: none of the classes, else 0) and unknown_score.
+        bounded: add the columns low and high, the prediction interval of a number.
     """
     writer = PlainTable(out)
     more = FRAME_COLUMNS if frames else ()
     unknown = UNKNOWN_COLUMNS if scored else ()
-    writer.writerow(["image", *more, "predicted", "confidence", *(f"p:{name}" for name in classes), *unknown, "error"])
+    bounds = BOUND_COLUMNS if bounded else ()
+    writer.writerow(["image", *more, "predicted", *bounds, "confidence", *(f"p:{name}" for name in classes), *unknown, "error"])
     for prediction in found:
         by_class = dict(prediction.probabilities)
         numbers = [f"{by_class[name]:.{DECIMALS}f}" if name in by_class else "" for name in (prediction.predicted, *classes)]
         place = _frame_values(prediction) if frames else ()
         judged = _unknown_values(prediction) if scored else ()
-        writer.writerow([shown(prediction.image), *place, prediction.predicted, *numbers, *judged, prediction.error])
+        ends = [f"{end:.{DECIMALS}f}" for end in prediction.interval or ()] or [""] * len(bounds)
+        within = ends if bounded else ()
+        writer.writerow([shown(prediction.image), *place, prediction.predicted, *within, *numbers, *judged, prediction.error])
         yield prediction
 
 
 FRAME_COLUMNS = ("clip", "frame", "time_s")
 UNKNOWN_COLUMNS = ("unknown", "unknown_score")
+BOUND_COLUMNS = ("low", "high")
 
 
 def _unknown_values(prediction: Prediction) -> tuple[str, ...]:
@@ -273,7 +302,9 @@ def _frame_values(prediction: Prediction) -> tuple[str, ...]:
 def to_plain(prediction: Prediction, top_k: int) -> dict[str, Any]:
     """A prediction as JSON: ``image``, ``predicted``, ``confidence`` and the ``top`` classes; or ``image`` and ``error``.
 
-    A model that can tell adds ``unknown``, whether the image is none of the classes, and ``unknown_score``.
+    A model of several labels has ``labels`` in place of ``confidence``; one of a number ``value``, ``unit`` and the bounds
+    ``low`` and ``high`` of its prediction interval. A model that can tell adds ``unknown``, whether the image is none of the
+    classes, and ``unknown_score``.
     """
     image: dict[str, Any] = {"image": shown(prediction.image)}
     if prediction.frame is not None:
@@ -284,7 +315,13 @@ def to_plain(prediction: Prediction, top_k: int) -> dict[str, Any]:
     top = [{"class": name, "probability": share} for name, share in prediction.probabilities[:top_k]]
     judged = {"unknown": prediction.unknown, "unknown_score": prediction.unknown_score}
     more = {} if prediction.unknown is None else judged
-    return {**image, "predicted": prediction.predicted, "confidence": prediction.confidence, **more, "top": top}
+    said = {**image, "predicted": prediction.predicted}
+    if prediction.value is not None:
+        low_high = dict(zip(("low", "high"), prediction.interval or (), strict=False))
+        return {**said, "value": prediction.value, "unit": prediction.unit, **low_high, **more}
+    if prediction.labels is not None:
+        return {**said, "labels": list(prediction.labels), **more, "top": top}
+    return {**said, "confidence": prediction.confidence, **more, "top": top}
 
 
 def write_jsonl(found: Iterable[Prediction], top_k: int, out: TextIO) -> Iterator[Prediction]:

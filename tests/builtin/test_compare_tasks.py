@@ -22,8 +22,8 @@ from pipekit.learning.significance import of_resamples, paired_mean
 from pipekit.rng import rng_for
 
 LABELS = ("blue", "red")
-PARAMS: Any = SimpleNamespace(resamples=50, pictures=0, thumbnail_px=32)
-CONTEXT: Any = SimpleNamespace(rng=lambda *names: rng_for(0, *names))
+PARAMS: Any = SimpleNamespace(resamples=50, pictures=0, thumbnail_px=32, slices=())
+CONTEXT: Any = SimpleNamespace(rng=lambda *names: rng_for(0, *names), map=lambda *shards, **about: iter(()))
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,32 @@ def test_keras_gives_the_probabilities_of_scikit_learn_for_two_classes_and_with_
     assert (np.abs(kernel).sum(axis=0)[:with_images] > 0.01).all(), "each class has weights that explain it"
     with pytest.raises(UserError, match="at least two classes"):
         fit(model, batches(x, np.zeros_like(numbers)), (), checked(c=0.1), 0)
+
+
+class Layer:
+    """A dense layer that keeps its weights; its activation is called ``sigmoid``."""
+
+    def activation(self) -> None: ...
+
+    activation.__name__ = "sigmoid"
+
+    def set_weights(self, weights: list[Any]) -> None:
+        self.weights = [one.tobytes() for one in weights]
+
+
+def test_several_labels_have_the_same_weights_on_any_number_of_threads() -> None:
+    from threadpoolctl import threadpool_limits
+
+    x = np.random.default_rng(0).normal(size=(400, 300)).astype(np.float32)
+    labels = (x[:, :5] + np.random.default_rng(1).normal(size=(400, 5)) > 0.5).astype(np.float32)
+    found = []
+    for threads in (1, 2):
+        layer = Layer()
+        model = SimpleNamespace(input_shape=(None, 300), get_layer=lambda name, layer=layer: layer)
+        with threadpool_limits(threads):
+            fit(model, batches(x[:300], labels[:300]), batches(x[300:], labels[300:]), checked(), 0)
+        found.append(layer.weights)
+    assert found[0] == found[1]
 
 
 def test_val_chooses_the_regularisation() -> None:

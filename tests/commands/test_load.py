@@ -116,18 +116,48 @@ def test_the_table_escapes_names_and_has_bounded_thumbnails(model: LoadedModel, 
     assert "<b>green" not in model._repr_html_()
 
 
-@pytest.mark.parametrize(
-    ("task", "said"),
-    [
-        ("multilabel", "pipekit.load does not support several labels for each image yet"),
-        ("regression", "pipekit.load does not support a number for each image yet"),
-        ("reconstruction", "is an autoencoder"),
-    ],
-)
-def test_another_task_is_one_clear_error(task: str, said: str, folder: Path, tmp_path: Path) -> None:
-    info = json.loads((folder / "pets" / "model.json").read_text("utf-8")) | {"task": task}
+def of_task(folder: Path, made: Path, **changed: Any) -> LoadedModel:
+    """The model with another task, which says the shares of blue, green and red, or of blue alone."""
+    info = json.loads((folder / "pets" / "model.json").read_text("utf-8")) | changed
+    (made / "model.json").write_text(json.dumps(info), "utf-8")
+    plugin = PLUGIN.replace('"strongest"', '"shares"').replace("(powers /", f"(powers[:, :{len(info['classes'])}] /")
+    (made / "shares.py").write_text(plugin, "utf-8")
+    return package.load(made, plugins=[str(made / "shares.py")])
+
+
+def test_several_labels_have_a_threshold_each(folder: Path, tmp_path: Path) -> None:
+    at = {"blue": 0.5, "red": 0.02}
+    model = of_task(folder, tmp_path, task="multilabel", template="shares", thresholds=at)
+    found = model.predict([painted(COLOURS["blue"]), painted(COLOURS["red"])])
+    assert [one.labels for one in found] == [("blue", "red"), ("red",)]
+    assert [one.predicted for one in found] == ["blue|red", "red"]
+    assert (found[0].confidence, found[0].value, found[0].interval) == (None, None, None)
+    assert model.info["thresholds"] == at
+    assert "blue|red" in found._repr_html_()
+    assert "blue 0.50, &lt;b&gt;green 0.50, red 0.02" in model._repr_html_()
+    assert model.predict(painted((0, 200, 0)), mirrored=True)[0].labels == ("<b>green",)
+
+
+@pytest.mark.parametrize("half", [0.25, None])
+def test_a_number_has_its_unit_and_its_interval(half: float | None, folder: Path, tmp_path: Path) -> None:
+    about = {"name": "blueness", "unit": "%", "interval": None if half is None else {"level": 0.9, "half_width": half}}
+    model = of_task(folder, tmp_path, task="regression", template="shares", classes=["blueness"], value=about)
+    (found,) = shown = model.predict(painted(COLOURS["blue"]))
+    assert found.value is not None
+    assert (found.value > 0.9, found.unit, found.labels, found.confidence) == (True, "%", None, None)
+    assert found.interval == (None if half is None else pytest.approx((found.value - half, found.value + half), abs=1e-6))
+    assert ("none" if half is None else "0.692776 to 1.19278") in shown._repr_html_()
+    assert "blueness (%)" in model._repr_html_()
+    with pytest.raises(UserError, match="'mirrored' does not support a number for each image"):
+        model.predict(painted(COLOURS["blue"]), mirrored=True)
+    with pytest.raises(UserError, match="'calibrated' does not support a number for each image"):
+        model.predict(painted(COLOURS["blue"]), calibrated=True)
+
+
+def test_an_autoencoder_is_refused(folder: Path, tmp_path: Path) -> None:
+    info = json.loads((folder / "pets" / "model.json").read_text("utf-8")) | {"task": "reconstruction"}
     (tmp_path / "model.json").write_text(json.dumps(info), "utf-8")
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match="is an autoencoder"):
         package.load(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""Metrics of several labels, numbers and ordered classes: equal to scikit-learn's; thresholds, intervals and linear solvers."""
+"""Metrics of several labels, numbers and ordered classes: equal to scikit-learn's; thresholds and intervals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from pipekit.errors import UserError
 from pipekit.learning import multilabel_metrics as several
 from pipekit.learning import number_metrics as numbers
 from pipekit.learning.conformal import half_width
-from pipekit.learning.linear_solvers import choose_c, losses_of_labels, solve_labels, solve_number
 from pipekit.learning.thresholds import Target, threshold_for
 
 CLOSE = {"rel": 1e-9, "abs": 1e-9}
@@ -160,29 +159,6 @@ def test_planted_label_errors_are_suspects() -> None:
     wanted = set(zip(*map(np.ndarray.tolist, np.nonzero(planted)), strict=True))
     assert len(found & wanted) >= 0.9 * len(wanted)
     assert len(found & wanted) >= 0.8 * len(found)
-
-
-def test_the_solvers_equal_scikit_learns() -> None:
-    from sklearn.linear_model import LogisticRegression, Ridge
-
-    chance = np.random.default_rng(7)
-    x, weights = chance.normal(size=(80, 6)), chance.random(80) + 0.5
-    y = np.column_stack([x[:, 0] + chance.normal(size=80) > 0, x[:, 1] > 0.7, np.ones(80)]).astype(float)
-    kernel, bias = solve_labels(x, y, weights, 0.3)
-    for at in range(2):
-        theirs = LogisticRegression(C=0.3, tol=1e-10, max_iter=10_000).fit(x, y[:, at], weights)
-        assert kernel[:, at] == pytest.approx(theirs.coef_[0], abs=1e-4)
-        assert bias[at] == pytest.approx(theirs.intercept_[0], abs=1e-4)
-    assert kernel[:, 2].tolist() == [0] * 6
-    assert bias[2] > 4
-    for rows in (x, x[:4]):
-        number = rows[:, :1] * 3 + 2
-        theirs = Ridge(alpha=1 / 0.3).fit(rows, number[:, 0], weights[: len(rows)])
-        kernel, bias = solve_number(rows, number, weights[: len(rows)], 0.3)
-        assert kernel[:, 0] == pytest.approx(theirs.coef_, abs=1e-8)
-        assert bias[0] == pytest.approx(theirs.intercept_, abs=1e-8)
-    chosen = choose_c(solve_labels, losses_of_labels, x, y, weights, (x[:0], y[:0]), 1)
-    assert chosen in (0.1, 1.0, 10.0)
 
 
 def test_ordered_classes_are_measured_in_their_order() -> None:

@@ -27,7 +27,9 @@ class EvaluateParams(Params):
     bins: int = param(15, "Number of bins for the calibration error", ge=2, le=100)
     calibrate: bool = param(True, "Fit temperature scaling on the val split and report its effect on calibration")
     near_copies: bool = param(True, "Search the train split for near duplicates of the evaluated images")
-    slices: tuple[str, ...] = param((), "Dataset columns to report the accuracy by (slices); empty: all with few values")
+    slices: tuple[str, ...] = param(
+        (), "Dataset columns to report the accuracy, or the error of a number, by (slices); empty: all with few values"
+    )
     pictures: int = param(240, "Maximum number of thumbnails in the report", unit="images", ge=0, le=5000)
     thumbnail_px: int = param(160, "Longest side of a thumbnail", unit="px", ge=32, le=1024)
     explain: int = param(

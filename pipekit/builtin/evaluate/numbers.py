@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipekit.builtin.evaluate import intervals
+from pipekit.builtin.evaluate import intervals, number_intervals, task_slices
 from pipekit.builtin.evaluate.of_task import (
     DECIMALS,
     Answered,
@@ -21,7 +21,7 @@ from pipekit.builtin.evaluate.of_task import (
 )
 from pipekit.contract import Context, Section, Table
 from pipekit.learning import number_metrics as figures
-from pipekit.learning.multilabel_metrics import bootstrap, interval
+from pipekit.learning.multilabel_metrics import interval
 from pipekit.page.plots import COLOURS, plot
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ NAMES = {
     "bias": "bias: mean of predicted minus true",
 }
 
+ENOUGH = 100
+"""Images, or groups of images, from which the intervals of RMSE, R2 and MAPE hold also where errors are skewed."""
 MOSTLY = 0.5
 """From this share of the mean absolute error on, a shift of all predictions is most of the error."""
 
@@ -44,13 +46,7 @@ def measure(ctx: Context, found: Answered, params: EvaluateParams) -> dict[str, 
     """The content of ``metrics.json``."""
     true, predicted = truth(found), found.rows[:, 0]
     values = figures.errors_of(true, predicted)
-
-    def figures_of(some: NDArray[np.int64]) -> NDArray[np.float64]:
-        return np.array(list(figures.errors_of(true[some], predicted[some]).values()))
-
-    low = high = np.full(len(values), np.nan)
-    if (number := resamples_of(params)) and len(found) > 1:
-        low, high = bootstrap(figures_of, len(found), found.groups, number, ctx.rng("bootstrap"))
+    bounds = number_intervals.measured(true, predicted, found.groups, resamples_of(params), ctx.rng("bootstrap"))
     mean = _training_mean(found)
     about = found.info.get("value", {})
     constant = figures.errors_of(true, np.full(len(true), mean))
@@ -58,11 +54,12 @@ def measure(ctx: Context, found: Answered, params: EvaluateParams) -> dict[str, 
         "task": "regression",
         **common(found),
         "value": {"name": found.classes[0], "unit": about.get("unit", "")},
-        **{name: interval(value, low[at], high[at]) for at, (name, value) in enumerate(values.items())},
+        **{name: interval(value, *bounds[name]) for name, value in values.items()},
         "baseline": {"rule": "the mean of the training images", "value": mean, **constant},
         "prediction_interval": _coverage(true, predicted, about.get("interval"), found.groups),
+        "slices": task_slices.of_numbers(ctx, found, params, true, predicted),
     }
-    return metrics | {"doubts": doubts(metrics)}
+    return metrics | {"doubts": [*doubts(metrics), *few(true, found.groups)]}
 
 
 def truth(found: Answered) -> NDArray[np.float64]:
@@ -117,6 +114,8 @@ def facts(metrics: dict[str, Any]) -> dict[str, str]:
 def sections(found: Answered, metrics: dict[str, Any], params: EvaluateParams) -> Iterator[tuple[str, Section]]:
     yield "summary", _summary(metrics)
     yield "residuals", _residuals(found, metrics)
+    if (slices := task_slices.section(metrics["slices"], _unit(metrics))) is not None:
+        yield "slices", slices
     yield "pictures", _worst(found, params)
 
 
@@ -162,6 +161,22 @@ def doubts(metrics: Mapping[str, Any]) -> list[str]:
         by = f"{abs(shift['value']):.4g}{_unit(metrics)} too {'much' if shift['value'] > 0 else 'little'}"
         said.append(f"the predictions are {by} on average: most of the error is this shift")
     return said
+
+
+def few(true: NDArray[np.float64], groups: NDArray[np.int64] | None) -> list[str]:
+    """Where the intervals don't hold: none for few images or groups, and some that rarely large errors make too narrow."""
+    number, counted = len(true), len(true) if groups is None else len(np.unique(groups))
+    if counted < intervals.FEWEST_GROUPS and groups is not None:
+        return [f"no figure has an interval: the images come in {counted} groups, and {intervals.FEWEST_GROUPS} are needed"]
+    if number < number_intervals.FEWEST:
+        return [f"no figure has an interval: there are {number} images, and {number_intervals.FEWEST} are needed"]
+    if counted < ENOUGH:
+        what = f"{number} images" if groups is None else f"{counted} groups of images"
+        return [
+            f"with {what}, the intervals of RMSE, R² and MAPE are too narrow if large errors are rare; from {ENOUGH} on "
+            "they hold"
+        ]
+    return []
 
 
 def _residuals(found: Answered, metrics: dict[str, Any]) -> Section:

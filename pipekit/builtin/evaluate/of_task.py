@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipekit.builtin.evaluate.grouping import groups_of
 from pipekit.builtin.evaluate.outputs import write_page
 from pipekit.contract import Context, Dataset, Failure, Picture, Report, Sample, Section
 from pipekit.errors import ImageError, UserError
@@ -70,9 +71,8 @@ def evaluate_task(ctx: Context, model: Path, task: str, dataset: Dataset, params
             f"the model predicts {TASKS[task]}, and the dataset has {TASKS[dataset.task]}",
             "Evaluate it on a dataset of the same task.",
         )
-    unused = [name for name in ("group_column", "group_pattern", "sections", "slices") if getattr(params, name)]
-    if unused:
-        ctx.warn(f"{', '.join(unused)} had no effect: the evaluation does not support them for {TASKS[task]} yet")
+    if params.sections:
+        ctx.warn(f"sections had no effect: they are for classes, and the evaluation of {TASKS[task]} has its own")
     found = _answered(ctx, model, task, dataset, params)
     if task == MULTILABEL:
         from pipekit.builtin.evaluate import several as module
@@ -107,7 +107,10 @@ def _answered(ctx: Context, model: Path, task: str, dataset: Dataset, params: Ev
     if not kept:
         raise UserError(f"none of the {len(samples)} images of the split {params.split!r} can be read")
     table = np.array(rows, np.float64)
-    return Answered(tuple(kept), table, known_groups(kept), tuple(failed), info, dataset, params.split)
+    groups = known_groups(kept)
+    if params.group_column or params.group_pattern:
+        groups = groups_of(kept, range(len(kept)), params.group_column, params.group_pattern).groups
+    return Answered(tuple(kept), table, groups, tuple(failed), info, dataset, params.split)
 
 
 def resamples_of(params: EvaluateParams) -> int:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipekit.builtin.evaluate import intervals
+from pipekit.builtin.evaluate import intervals, label_intervals, task_slices
 from pipekit.builtin.evaluate.of_task import (
     DECIMALS,
     Answered,
@@ -26,6 +26,8 @@ from pipekit.learning import multilabel_metrics as figures
 if TYPE_CHECKING:
     from pipekit.builtin.evaluate import EvaluateParams
 
+NAMED = 5
+"""Maximum number of labels that a sentence names."""
 LISTED = 200
 """Maximum number of suspected labels, and of pairs of labels, that are listed."""
 
@@ -36,9 +38,9 @@ def measure(ctx: Context, found: Answered, params: EvaluateParams) -> dict[str, 
     true = truth(found)
     thresholds = np.array([float(found.info.get("thresholds", {}).get(name, 0.5)) for name in classes])
     predicted = scores >= thresholds
-    low, high, names = _resampled(ctx, true, scores, predicted, found, params)
+    bounds = label_intervals.measured(true, scores, predicted, found.groups, resamples_of(params), ctx.rng("bootstrap"))
     averages = figures.averages(true, predicted)
-    averages_of = {name: figures.interval(value, low[names[name]], high[names[name]]) for name, value in averages.items()}
+    averages_of = {name: figures.interval(value, *bounds[name]) for name, value in averages.items()}
     averages_of["subset_accuracy"] = intervals.share_of((true == predicted).all(axis=1), found.groups)
     mean = figures.mean_average_precision(true, scores)
     shares = _training_shares(found)
@@ -48,10 +50,10 @@ def measure(ctx: Context, found: Answered, params: EvaluateParams) -> dict[str, 
         **common(found),
         "labels": list(classes),
         "threshold_target": found.info.get("threshold_target"),
-        "mean_average_precision": figures.interval(mean, low[names["map"]], high[names["map"]]),
+        "mean_average_precision": figures.interval(mean, *bounds["map"]),
         **averages_of,
         "per_label": {
-            name: _of_label(at, true, scores, predicted, thresholds, found.groups, (low, high))
+            name: _of_label(at, true, scores, predicted, thresholds, found.groups, bounds[f"ap{at}"])
             for at, name in enumerate(classes)
         },
         "baseline": {
@@ -65,7 +67,23 @@ def measure(ctx: Context, found: Answered, params: EvaluateParams) -> dict[str, 
             {"id": found.samples[row].id, "label": label, "suspected": kind, "probability": p}
             for row, label, kind, p in suspected
         ],
+        "slices": task_slices.of_labels(ctx, found, params, true, predicted),
+        "doubts": doubts(true, classes, found.groups),
     }
+
+
+def doubts(true: NDArray[np.bool_], classes: Sequence[str], groups: NDArray[np.int64] | None) -> list[str]:
+    """Why averages over labels have no interval: labels that too few images have (or all but a few), or too few groups."""
+    if groups is not None and (number := len(np.unique(groups))) < intervals.FEWEST_GROUPS:
+        return [f"no figure has an interval: the images come in {number} groups, and {intervals.FEWEST_GROUPS} are needed"]
+    if not (few := label_intervals.rarest(true)):
+        return []
+    named = [f"{classes[at]!r} on {int(true[:, at].sum())}" for at in few]
+    more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
+    return [
+        f"mAP and the macro averages have no interval: of {len(true)} images, {', '.join(named[:NAMED])}{more}; intervals "
+        f"hold where at least {figures.FEWEST} images have each label, and {figures.FEWEST} do not"
+    ]
 
 
 def truth(found: Answered) -> NDArray[np.bool_]:
@@ -79,31 +97,6 @@ def _training_shares(found: Answered) -> NDArray[np.float64]:
     return np.array([counts.get(name, 0) / max(1, labelled) for name in found.classes])
 
 
-def _resampled(
-    ctx: Context,
-    true: NDArray[np.bool_],
-    scores: NDArray[np.float64],
-    predicted: NDArray[np.bool_],
-    found: Answered,
-    params: EvaluateParams,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], dict[str, int]]:
-    """Bounds of the averages, of mAP and of each label's average precision (from index 0 on); the places of the others."""
-    count = true.shape[1]
-    names = {name: count + 1 + at for at, name in enumerate(figures.averages(true[:1], predicted[:1]))} | {"map": count}
-
-    def figures_of(some: NDArray[np.int64]) -> NDArray[np.float64]:
-        precisions = [figures.average_precision(true[some, at], scores[some, at]) for at in range(count)]
-        each = np.array([np.nan if value is None else value for value in precisions])
-        mean = np.nan if np.isnan(each).all() else float(np.nanmean(each))
-        return np.concatenate([each, [mean], list(figures.averages(true[some], predicted[some]).values())])
-
-    number = resamples_of(params)
-    if number < 1 or len(found) < 2:
-        none = np.full(count + 1 + len(names), np.nan)
-        return none, none, names
-    return *figures.bootstrap(figures_of, len(found), found.groups, number, ctx.rng("bootstrap")), names
-
-
 def _of_label(
     at: int,
     true: NDArray[np.bool_],
@@ -111,7 +104,7 @@ def _of_label(
     predicted: NDArray[np.bool_],
     thresholds: NDArray[np.float64],
     groups: NDArray[np.int64] | None,
-    bounds: tuple[NDArray[np.float64], NDArray[np.float64]],
+    bounds: tuple[float, float],
 ) -> dict[str, Any]:
     has, said, score = true[:, at], predicted[:, at], scores[:, at]
     either = has | said
@@ -121,7 +114,6 @@ def _of_label(
 
     zero = {"value": 0.0, "low": None, "high": None}
     area = figures.auc(has, score)
-    enough = bool(min(has.sum(), (~has).sum()) >= figures.FEWEST)
     precision = figures.average_precision(has, score)
     grouped = None if groups is None else (groups[has], groups[~has])
     return {
@@ -131,7 +123,7 @@ def _of_label(
         "precision": intervals.share_of(has[said], of(said)) if said.any() else zero,
         "recall": intervals.share_of(said[has], of(has)) if has.any() else zero,
         "f1": intervals.f1_of(intervals.share_of((has & said)[either], of(either))) if either.any() else zero,
-        "average_precision": figures.interval(precision, bounds[0][at], bounds[1][at], enough),
+        "average_precision": figures.interval(precision, *bounds),
         "auc": {"value": None, "low": None, "high": None}
         if area is None
         else {**intervals.auc(score[has], score[~has], grouped), "value": area},
@@ -172,6 +164,8 @@ def sections(found: Answered, metrics: dict[str, Any], params: EvaluateParams) -
     yield "summary", _summary(metrics)
     yield "labels", _labels(metrics)
     yield "pairs", _pairs(found, metrics)
+    if (slices := task_slices.section(metrics["slices"])) is not None:
+        yield "slices", slices
     yield "pictures", _worst(found, metrics, params)
     if metrics["label_errors"]:
         rows = tuple(
@@ -204,6 +198,8 @@ def _summary(metrics: dict[str, Any]) -> Section:
     )
     if metrics["macro_f1"]["value"] <= base["macro_f1"]:
         words += " **The model is no better than the baseline.**"
+    for doubt in metrics["doubts"]:
+        words += f"\n\n**{doubt[0].upper()}{doubt[1:]}.**"
     if metrics["num_failed"]:
         words += f" {metrics['num_failed']} images can't be read and are not counted."
     return Section("Summary", words, tables=(Table(("figure", "model", "baseline"), tuple(rows), "Averages"),))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pipekit.builtin.evaluate.grouping import COLUMNS
 from pipekit.builtin.evaluate.intervals import share_of
 from pipekit.contract import Sample
+from pipekit.errors import UserError
 from pipekit.learning.significance import LEVEL, design_effect, holm
 
 TRAITS = ("width_px", "height_px", "brightness", "sharpness")
@@ -42,7 +43,7 @@ def by_slice(
         Fisher's exact test against the other images, adjusted for the number of slices (Holm 1979); None for fewer than 20
         images. ``weaker`` is True for a less accurate slice with ``p_holm`` below 0.05.
     """
-    parts = _parts(samples, traits, columns)
+    parts = parts_of(samples, traits, columns)
     rows = [_row(by, name, part, correct, groups) for by, name, part in parts]
     tested = [place for place, row in enumerate(rows) if FEWEST_TO_TEST <= row["count"] < len(correct)]
     p_values = holm([_p_value(parts[place][2], correct, groups) for place in tested])
@@ -62,9 +63,21 @@ def _p_value(part: NDArray[np.bool_], correct: NDArray[np.bool_], groups: NDArra
     return float(fisher_exact(np.round(np.array(counts) / effect).astype(np.int64))[1])
 
 
-def _parts(
+def parts_of(
     samples: Sequence[Sample], traits: Mapping[str, NDArray[np.float64]], columns: Sequence[str]
 ) -> list[tuple[str, str, NDArray[np.bool_]]]:
+    """The slices: the trait or column, the name of the part, and which samples are in it, ``(N,)``.
+
+    Raises:
+        UserError: no sample has a column that was asked for.
+    """
+    for column in columns:
+        if not any(column in sample.extra for sample in samples):
+            known = sorted({name for sample in samples for name in sample.extra} - COLUMNS)
+            raise UserError(
+                f"slices: no evaluated image has a column {column!r}",
+                f"Columns: {', '.join(known)}." if known else "The dataset has no further columns.",
+            )
     rows: list[tuple[str, str, NDArray[np.bool_]]] = []
     if traits:
         pixels = np.sqrt(traits["width_px"] * traits["height_px"])

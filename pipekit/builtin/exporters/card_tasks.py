@@ -110,6 +110,12 @@ def limits(info: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> Iterat
     ours, base = metrics[name]["value"], metrics["baseline"][name]
     if ours <= base if name == "macro_f1" else ours >= base:
         yield f"On the measured images it is no better than the baseline ({metrics['baseline']['rule']})."
+    for doubt in metrics.get("doubts", ()):
+        yield f"{doubt[0].upper()}{doubt[1:]}."
+    name = "subset_accuracy" if metrics["task"] == MULTILABEL else "mae"
+    for row in metrics.get("slices", ()):
+        if row["weaker"]:
+            yield f"It is worse on {row['by']} `{row['slice']}`: {name} {_number(row[name]['value'])} on {row['count']} images."
     if metrics.get("num_failed"):
         yield f"{metrics['num_failed']} images could not be read and were not measured."
 

@@ -17,7 +17,8 @@ from pipekit.errors import UserError
 from pipekit.learning.embedders import describe, facts_of
 from pipekit.learning.keras_backend import load_keras
 from pipekit.learning.linear_solvers import choose_c as several_c
-from pipekit.learning.linear_solvers import losses_of_labels, losses_of_numbers, solve_labels, solve_number
+from pipekit.learning.linear_solvers import losses_of_labels, losses_of_numbers, numbers_along
+from pipekit.learning.logistic_path import labels_along
 from pipekit.learning.outputs import Outputs
 from pipekit.learning.templates import TENSORFLOW_S, Work
 
@@ -111,7 +112,9 @@ def _fit_others(
     seed: int,
 ) -> None:
     """Set the last layer to logistic regressions of several labels, or to the ridge regression of a number."""
-    solve, losses = (solve_labels, losses_of_labels) if are_labels else (solve_number, losses_of_numbers)
+    from threadpoolctl import threadpool_limits
+
+    along, losses = (labels_along, losses_of_labels) if are_labels else (numbers_along, losses_of_numbers)
     scaling = None if are_labels else model.get_layer("value")
     x, y, weights = _with_targets(features_of, train, scaling)
     if not len(x):
@@ -119,12 +122,13 @@ def _fit_others(
     middle, spread = scale_of(x)
     x = (x - middle) / spread
     c = params.c
-    if c is None:
-        held, held_y, _ = _with_targets(features_of, val, scaling)
-        c = several_c(solve, losses, x, y, weights, ((held - middle) / spread if len(held) else held, held_y), seed)
-    kernel, bias = solve(x, y, weights, c)
-    dense = model.get_layer("probabilities")
-    dense.set_weights([(kernel / spread).astype(np.float32), (bias - (middle / spread) @ kernel).astype(np.float32)])
+    held, held_y, _ = _with_targets(features_of, val, scaling) if c is None else (x[:0], y[:0], weights)
+    with threadpool_limits(1):  # more threads would sum in another order
+        if c is None:
+            c = several_c(along, losses, x, y, weights, ((held - middle) / spread if len(held) else held, held_y), seed)
+        kernel, bias = next(along(x, y, weights, (c,)))
+        bias = bias - (middle / spread) @ kernel
+    model.get_layer("probabilities").set_weights([(kernel / spread).astype(np.float32), bias.astype(np.float32)])
 
 
 def _with_targets(features_of: Callable[[Any], Any], batches: Iterable[Batch], scaling: Any) -> tuple[Float, Float, Float]:

@@ -1,0 +1,176 @@
+"""Intervals of several labels and of numbers: they hold, and where they don't, the report says so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipekit.builtin.evaluate import label_intervals, number_intervals, several
+from pipekit.builtin.evaluate.numbers import few
+from pipekit.learning import multilabel_metrics as figures
+from pipekit.learning import number_metrics as numbers
+
+SHARES = np.array([0.5, 0.3, 0.15])
+LEAST = 0.93 - 2 * np.sqrt(0.93 * 0.07 / 120)
+"""93 % less two standard errors of 120 simulations."""
+
+
+def labelled(chance: np.random.Generator, count: int, skill: float) -> tuple[Any, Any]:
+    true = chance.random((count, 3)) < SHARES
+    measured = chance.normal(size=true.shape) + skill * true
+    return true, 1 / (1 + np.exp(-(skill * measured - skill**2 / 2 + np.log(SHARES / (1 - SHARES)))))
+
+
+def test_counted_images_have_the_figures_of_repeated_ones() -> None:
+    chance = np.random.default_rng(0)
+    true, scores = labelled(chance, 40, 1.0)
+    scores = np.round(scores, 1)
+    counts = chance.integers(0, 4, (3, 40)).astype(float)
+    counts[2] = ~true[:, 0]  # no counted image has the first label
+    found = label_intervals.figures_of(true, scores, scores >= 0.5, counts)
+    for row, times in enumerate(counts.astype(int)):
+        some = np.repeat(np.arange(40), times)
+        for name, value in figures.averages(true[some], scores[some] >= 0.5).items():
+            assert found[name][row] == pytest.approx(value, abs=1e-12)
+        precisions = [figures.average_precision(true[some, at], scores[some, at]) for at in range(3)]
+        for at, one in enumerate(precisions):
+            assert found[f"ap{at}"][row] == pytest.approx(np.nan if one is None else one, abs=1e-12, nan_ok=True)
+        assert found["map"][row] == pytest.approx(figures.mean_average_precision(true[some], scores[some]), abs=1e-12)
+
+
+@pytest.mark.parametrize("skill", [1.5, 3.0])
+def test_intervals_of_labels_hold_for_sixty_images(skill: float) -> None:
+    """``benchmarks/tasks.py`` has the whole grid."""
+    true, scores = labelled(np.random.default_rng(1), 100_000, skill)
+    wanted = label_intervals.figures_of(true, scores, scores >= 0.5, np.ones((1, len(true))))
+    chance = np.random.default_rng(2)
+    held: dict[str, list[bool]] = {name: [] for name in wanted}
+    for _ in range(120):
+        true, scores = labelled(chance, 60, skill)
+        now = label_intervals.figures_of(true, scores, scores >= 0.5, np.ones((1, 60)))
+        for name, bounds in label_intervals.measured(true, scores, scores >= 0.5, None, 100, chance).items():
+            said = figures.interval(float(now[name][0]), *bounds)
+            if said["low"] is not None and said["high"] is not None:
+                held[name].append(said["low"] <= wanted[name][0] <= said["high"])
+    assert {name: np.mean(one) for name, one in held.items() if len(one) < 100 or np.mean(one) < LEAST} == {}
+
+
+@pytest.mark.parametrize(("have", "stated"), [(4, False), (5, True), (35, True), (36, False)])
+def test_averages_have_no_interval_where_four_images_have_a_label_or_have_not(have: int, stated: bool) -> None:
+    chance = np.random.default_rng(3)
+    true = chance.random((40, 3)) < 0.5
+    true[:, 2] = np.arange(40) < have
+    scores = np.clip(0.4 * true + 0.6 * chance.random((40, 3)), 0, 1)
+    found = label_intervals.measured(true, scores, scores >= 0.5, None, 50, chance)
+    assert {name: bool(np.isfinite(found[name]).all()) for name in ("map", "macro_f1", "ap2", "micro_f1", "ap0")} == {
+        "map": stated,
+        "macro_f1": stated,
+        "ap2": stated,
+        "micro_f1": True,
+        "ap0": True,
+    }
+    said = several.doubts(true, ("a", "b", "c"), None)
+    assert bool(said) is not stated
+    assert stated or said[0].startswith(f"mAP and the macro averages have no interval: of 40 images, 'c' on {have};")
+
+
+def test_images_in_five_groups_have_no_intervals() -> None:
+    chance = np.random.default_rng(4)
+    true, scores = labelled(chance, 100, 1.5)
+    for number, stated in ((5, False), (6, True)):
+        groups = np.arange(100) % number
+        found = label_intervals.measured(true, scores, scores >= 0.5, groups, 50, chance)
+        assert bool(np.isfinite(found["micro_f1"]).all()) is stated
+        assert bool(several.doubts(true, "abc", groups)) is not stated
+        of_number = number_intervals.measured(scores[:, 0], scores[:, 1], groups, 50, chance)
+        assert bool(np.isfinite(of_number["mae"]).all()) is stated
+        assert any("no figure" in said for said in few(scores[:, 0], groups)) is not stated
+
+
+def test_few_groups_widen_the_intervals_of_images_that_are_alike() -> None:
+    chance = np.random.default_rng(5)
+    true, scores = (np.repeat(one, 10, axis=0) for one in labelled(chance, 30, 1.5))
+    groups = np.repeat(np.arange(30), 10)
+    alone, together = (
+        label_intervals.measured(true, scores, scores >= 0.5, some, 200, np.random.default_rng(6)) for some in (None, groups)
+    )
+    for name in ("map", "micro_f1", "samples_f1", "hamming_loss"):
+        assert together[name][1] - together[name][0] > 2 * (alone[name][1] - alone[name][0])
+
+
+def test_a_label_without_a_mistake_counts_as_two_of_four_more_images() -> None:
+    """24 of 24 are 26 of 28: 2.05 standard errors of that share below it."""
+    true = np.zeros((48, 1), bool)
+    true[:24] = True
+    found = label_intervals.measured(true, true * 0.8 + 0.1, true, None, 100, np.random.default_rng(0))
+    share = 26 / 28
+    low = share - 2.05 * np.sqrt(share * (1 - share) / 28)
+    assert found["macro_recall"] == pytest.approx((low, 1.0))
+    assert found["ap0"] == pytest.approx((low, 1.0))
+
+
+# --- numbers -------------------------------------------------------------------------------------------------------------
+
+
+def heavy(chance: np.random.Generator, count: int) -> tuple[Any, Any]:
+    true = chance.uniform(1, 10, count)
+    return true, true + (0.3 + 0.1 * true) * chance.standard_t(6, count)
+
+
+def test_intervals_of_numbers_hold_for_sixty_images_with_heavy_tails() -> None:
+    """``benchmarks/tasks.py`` has the whole grid."""
+    wanted = numbers.errors_of(*heavy(np.random.default_rng(1), 1_000_000))
+    chance = np.random.default_rng(2)
+    held: dict[str, list[bool]] = {name: [] for name in wanted}
+    for _ in range(120):
+        true, predicted = heavy(chance, 60)
+        for name, (low, high) in number_intervals.measured(true, predicted, None, 200, chance).items():
+            held[name].append(low <= wanted[name] <= high)
+    assert {name: np.mean(one) for name, one in held.items() if np.mean(one) < LEAST} == {}
+
+
+@pytest.mark.parametrize(("count", "stated"), [(9, False), (10, True)])
+def test_nine_numbers_have_no_intervals(count: int, stated: bool) -> None:
+    true = np.arange(float(count)) + 1
+    predicted = true + np.resize([0.1, -0.2, 0.3], count)
+    found = number_intervals.measured(true, predicted, None, 100, np.random.default_rng(0))
+    assert {name: bool(np.isfinite(one).all()) for name, one in found.items()} == dict.fromkeys(found, stated)
+    words = "with 10 images, the intervals" if stated else "no figure has an interval: there are 9 images, and 10 are needed"
+    assert few(true, None)[0].startswith(words)
+
+
+def test_the_bootstrap_t_leaves_out_three_percent() -> None:
+    """A mean of as many normal numbers as here: 2.17 standard errors on either side, 97 % of the normal distribution."""
+    errors = np.random.default_rng(0).normal(size=1000)
+    low, high = number_intervals.measured(np.zeros(1000), errors, None, 3000, np.random.default_rng(1))["bias"]
+    assert (high - low) / 2 == pytest.approx(2.17 * errors.std() / np.sqrt(1000), rel=0.06)
+
+
+def test_numbers_of_groups_count_once() -> None:
+    chance = np.random.default_rng(7)
+    true, predicted = (np.repeat(one, 10) for one in heavy(chance, 40))
+    groups = np.repeat(np.arange(40), 10)
+    alone, together = (
+        number_intervals.measured(true, predicted, some, 300, np.random.default_rng(8)) for some in (None, groups)
+    )
+    for name in ("mae", "rmse", "bias", "r2", "median_error"):
+        ratio = (together[name][1] - together[name][0]) / (alone[name][1] - alone[name][0])
+        assert 1.5 < ratio < 6, f"about the root of 10 for {name}"
+
+
+def test_perfect_and_constant_numbers_are_measured() -> None:
+    same = np.full(20, 2.5)
+    for true, predicted in ((same, same), (same, same + 1), (np.arange(20.0), np.arange(20.0))):
+        found = number_intervals.measured(true, predicted, None, 50, np.random.default_rng(0))
+        assert set(found) == set(numbers.errors_of(true, predicted))
+
+
+@pytest.mark.parametrize(("count", "said"), [(99, True), (100, False)])
+def test_fewer_than_a_hundred_images_or_groups_are_said(count: int, said: bool) -> None:
+    assert bool(few(np.zeros(count), None)) is said
+    assert not said or few(np.zeros(count), None)[0].startswith(
+        "with 99 images, the intervals of RMSE, R² and MAPE are too narrow"
+    )
+    assert bool(few(np.zeros(400), np.arange(400) % count)) is said
