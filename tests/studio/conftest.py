@@ -14,6 +14,7 @@ from pipekit.commands.browse import find_source
 from pipekit.studio.project import Project
 from tests.studio.asgi import Page
 from tests.studio.chromium import Chromium
+from tests.studio.running import left
 
 HOSTILE = '<img src=x onerror=alert(1)> "quoted" & ‮rtl 𝔘.png'
 
@@ -27,10 +28,17 @@ def paint(folder: Path, count: int = 6) -> None:
 
 
 @pytest.fixture(scope="session")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
     with Chromium(tmp_path_factory.mktemp("chromium")) as found:
-        found.size(1280, 800)
         yield found
+
+
+@pytest.fixture
+def browser(chromium: Chromium) -> Iterator[Chromium]:
+    """The session's browser. A page that a failed test leaves open is left before its server ends."""
+    chromium.size(1280, 800)
+    yield chromium
+    left(chromium)
 
 
 @pytest.fixture

@@ -34,9 +34,23 @@ def held_to(browser: Chromium) -> None:
         for _, address in browser.requests
         if not address.startswith(("http://127.0.0.1:", "data:", "blob:http://127.0.0.1:", "about:", "chrome:"))
     ]
-    errors, browser.errors, browser.requests = browser.errors, [], []
+    errors = browser.errors
+    left(browser)
     assert not errors, errors
     assert not elsewhere, elsewhere
+
+
+def left(browser: Chromium) -> None:
+    """Leave the page, and forget what it did: the next test shall not fail because this one did."""
+    browser.call("Page.navigate", url="about:blank")
+    browser.errors, browser.requests = [], []
+
+
+def reloaded(browser: Chromium) -> None:
+    """Load the page again. A reload begins later: until then, the old page would answer in the place of the new one."""
+    browser.do("window.old = true")
+    browser.call("Page.reload")
+    browser.until("!window.old && document.readyState === 'complete'", "the page is loaded again")
 
 
 def opened(browser: Chromium, server: Server, path: str = "/") -> None:
