@@ -26,6 +26,26 @@ function follow(job) {
   jobsPlace.prepend(new JobView(job, () => showRuns().catch(failed)).view);
 }
 
+// The pipeline file of a project: run it, and let it read what was decided here.
+function pipelineCard(file) {
+  const note = el("div", {});
+  const ask = async () => {
+    const found = await get("/api/pipeline");
+    const names = found.ignored.join(" and ");
+    const add = el("button", { type: "button", onclick: async () => {
+      try {
+        const { added } = await post("/api/pipeline/decisions", { known: found.known });
+        say(`Added to ${file}: ${added.join(", ")}`);
+      } catch (error) { failed(error); }
+      ask().catch(failed);
+    } }, `Let it read ${names}`);
+    note.replaceChildren(...(names ? [el("p", { class: "problem" }, `${file} does not read ${names}: these decisions do not count in its runs.`), add] : []));
+  };
+  ask().catch(failed);
+  return el("section", { class: "card" }, el("h2", {}, file), el("p", {}, "Runs all stages of the file; finished ones come from the cache."), note,
+    el("div", { class: "row" }, el("button", { type: "button", onclick: () => start({ kind: "run" }) }, `Run ${file}`)), commandBox(["run", file]));
+}
+
 async function showRuns() {
   const runs = await get("/api/runs");
   runsPlace.replaceChildren(el("h2", {}, "Runs"), runs.length ? el("ul", { class: "runs" }, ...runs.map((run) => el("li", {},
@@ -50,7 +70,7 @@ async function open() {
   form.addEventListener("submit", (event) => { event.preventDefault(); start(values()); });
   form.addEventListener("input", showCommand);
   const decided = el("p", { class: "soft" }, "Corrected labels and left-out images count: the command names their files.");
-  const pipeline = dataset.pipeline ? el("section", { class: "card" }, el("h2", {}, dataset.pipeline), el("p", {}, "Runs all stages of the file; finished ones come from the cache."), el("button", { type: "button", onclick: () => start({ kind: "run" }) }, `Run ${dataset.pipeline}`), commandBox(["run", dataset.pipeline])) : null;
+  const pipeline = dataset.pipeline ? pipelineCard(dataset.pipeline) : null;
   main.classList.add("two");
   main.replaceChildren(
     el("div", { class: "side" }, el("section", { class: "card" }, el("h1", {}, "Train"), form, decided, box), pipeline),
