@@ -91,7 +91,27 @@ def test_a_file_that_was_changed_elsewhere_is_not_overwritten(page: Page, work: 
     assert file.read_text("utf-8").startswith("# mine\n")
 
 
-@pytest.mark.parametrize("name", ["..%2fx", "-x", ".x", "x%2fy"])
+NO_NAMES = [
+    "..%2fx",
+    "-x",
+    ".x",
+    "x%2fy",
+    "..",
+    "%2e%2e",
+    "x%5c..%5cy",
+    "x%00",
+    "x%0a",
+    "%2fetc%2fx",
+    "%3Cimg%3E",
+    "C:x",
+    "x" * 62,
+]
+
+
+@pytest.mark.parametrize("name", NO_NAMES)
 def test_a_name_is_no_path(page: Page, work: Path, name: str) -> None:
-    assert page.post(f"/api/recipes/{name}", {"ops": OPS, "known": ""}).status in (404, 405, 422)
-    assert not (work / "x.toml").exists()
+    before = sorted(work.rglob("*"))
+    for path in (f"/api/recipes/{name}", f"/api/recipes/{name}?preset=1"):
+        assert page.get(path).status in (400, 404, 422)
+        assert page.post(path, {"ops": OPS, "known": ""}).status in (404, 405, 422)
+    assert sorted(work.rglob("*")) == before

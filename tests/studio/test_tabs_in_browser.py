@@ -36,6 +36,12 @@ def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     (tmp_path / "photos" / "list.csv").write_text("\n".join(lines) + "\n", "utf-8")
     monkeypatch.chdir(tmp_path)
     project = Project(find_source("photos/list.csv", "csv"))
+    for place in ("recipes", "runs/<b>run"):
+        (tmp_path / place).mkdir(parents=True)
+    (tmp_path / "recipes" / f"{HOSTILE}.toml").write_text('ops = [{ op = "hflip" }]\n', "utf-8")
+    (tmp_path / "runs" / "<b>run" / "run.json").write_text(json.dumps({"stages": [{"headline": LABEL}]}), "utf-8")
+    for file in ("report.html", "model.json"):
+        (tmp_path / "runs" / "<b>run" / file).write_text("{}", "utf-8")
     ids = list(project.catalog.ids)
     finding = {"check": "dark", "severity": "warning", "message": f"dark: {LABEL}", "samples": ids[:3]}
     project.inspection.parent.mkdir(parents=True)
@@ -61,6 +67,9 @@ def test_names_are_names_on_each_page_that_shows_some(browser: Chromium, hostile
             "findings": "document.querySelectorAll('.shot img[src]').length === 3",
             "map": "document.querySelectorAll('.legend li').length === 3",
             "label": "document.querySelector('.label-now h2')?.textContent",
+            "recipe": "document.querySelectorAll('.variants img').length === 12 && document.querySelector('optgroup option')",
+            "train": "document.querySelector('.runs strong')?.textContent === '<b>run'",
+            "try": "document.querySelector('.card option')?.textContent === '<b>run'",
         }
         for name, shown in filled.items():
             browser.open(f"http://127.0.0.1:{server.port}{address(name)}")
