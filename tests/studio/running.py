@@ -12,9 +12,11 @@ from tests.studio.chromium import Chromium
 
 
 @contextmanager
-def running(project: Project) -> Iterator[Server]:
+def running(project: Project, port: int = 0, token: str = "") -> Iterator[Server]:
+    """A server in a thread; with ``port`` and ``token``, in the place of another one."""
     ready = threading.Event()
-    server = serve(project, 0)
+    server = serve(project, port)
+    server.token = token or server.token
     thread = threading.Thread(target=server.run, args=(ready.set,))
     thread.start()
     assert ready.wait(60)

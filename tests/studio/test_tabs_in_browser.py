@@ -13,6 +13,7 @@ from pipekit import images
 from pipekit.commands.browse import find_source
 from pipekit.studio.project import Project
 from pipekit.studio.server import address
+from tests.studio.access import badly_focused, beside, unnamed
 from tests.studio.chromium import Chromium
 from tests.studio.conftest import HOSTILE
 from tests.studio.running import held_to, opened, running
@@ -59,7 +60,7 @@ def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     project.thumbs.close()
 
 
-def test_names_are_names_on_each_page_that_shows_some(browser: Chromium, hostile: Project) -> None:
+def test_each_page_shows_names_as_text_and_serves_everybody(browser: Chromium, hostile: Project) -> None:
     with running(hostile) as server:
         opened(browser, server)
         filled = {
@@ -75,7 +76,13 @@ def test_names_are_names_on_each_page_that_shows_some(browser: Chromium, hostile
             browser.open(f"http://127.0.0.1:{server.port}{address(name)}")
             browser.until(shown, name)
             assert browser.do(INJECTED) == 0, name
+            assert unnamed(browser) == [], name
+            assert badly_focused(browser) == [], name
+            assert beside(browser, 390, 844, dark=True) == [], name
+            assert beside(browser, 640, 400, scale=2) == [], f"{name} at 200 %"
         assert browser.do("document.title") != "bad"
+        browser.do("document.querySelector('main').append(document.createElement('button'))")
+        assert len(unnamed(browser)) == 1, "a control without a name is found"
         held_to(browser)
 
 
