@@ -57,7 +57,7 @@ async function showRuns() {
 
 async function open() {
   const [dataset, templates, jobs, found] = await Promise.all([openDataset(), get("/api/templates"), get("/api/jobs"), get("/api/ops")]);
-  const model = el("select", { name: "model" }, el("option", { value: "auto" }, "auto: try several, keep the best on val"), ...templates.filter((one) => one.name !== "auto").map((one) => el("option", { value: one.name, title: one.summary }, one.name)));
+  const model = el("select", { name: "model" }, el("option", { value: "auto" }, "auto: several, the best on val"), ...templates.filter((one) => one.name !== "auto").map((one) => el("option", { value: one.name, title: one.summary }, one.name)));
   form = el("form", { class: "form" },
     field("Model", model),
     field("Epochs", el("input", { type: "number", name: "epochs", min: "1", max: "10000", placeholder: "the template's" }), "at most; training stops when val no longer improves"),
