@@ -56,7 +56,6 @@ def reloaded(browser: Chromium) -> None:
 
 
 def opened(browser: Chromium, server: Server, path: str = "/") -> None:
-    """Open a page: first with the token, then as it is."""
-    browser.open(server.address)
-    browser.open(f"http://127.0.0.1:{server.port}{path}")
+    """Open a page with the token, which leaves its address at once."""
+    browser.open(f"http://127.0.0.1:{server.port}{path}{'&' if '?' in path else '?'}token={server.token}")
     browser.until("!document.querySelector('.loading')")
