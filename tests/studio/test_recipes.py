@@ -14,6 +14,7 @@ from pipekit import images
 from pipekit.commands.recipe import Recipe
 from pipekit.commands.variants import variants_of
 from pipekit.contract import NO_TARGETS
+from pipekit.errors import PipekitError
 from pipekit.studio.project import Project
 from tests.studio.asgi import Page
 from tests.studio.test_dataset import parts
@@ -68,6 +69,34 @@ def test_every_op_has_controls_of_known_kinds(page: Page) -> None:
     for one in found["ops"]:
         for schema in one["params"].values():
             assert {"type", "anyOf", "enum", "default"} & set(schema), (one["name"], schema)
+
+
+def ends(schema: Any) -> list[Any]:
+    """What a control of a parameter gives at both ends; lists, texts and the like are not moved."""
+    one = {**schema, **next((one for one in schema.get("anyOf", ()) if one.get("type") != "null"), {})}
+    if "enum" in one:
+        return [one["enum"][0], one["enum"][-1]]
+    if one.get("type") == "boolean":
+        return [False, True]
+    if one.get("type") not in ("number", "integer"):
+        return []
+    low = one.get("minimum", one.get("exclusiveMinimum", 0))
+    return [low, one.get("maximum", one.get("exclusiveMaximum", max(1, 4 * (one.get("default") or 1))))]
+
+
+def test_each_control_at_its_ends_gives_pictures_or_says_why(page: Page, work: Path) -> None:
+    image, said, made = str(work / "photos" / "cat" / "04.png"), [], 0
+    for op in page.get("/api/ops").json["ops"]:
+        for name, schema in op["params"].items():
+            for value in ends(schema):
+                try:
+                    _, files = variants_of(image, "x", NO_TARGETS, [{"op": op["name"], name: value}], 24, 1, 0)
+                except PipekitError as error:
+                    said.append(str(error))
+                else:
+                    made += images.decode(files[1]).shape == (24, 24, 3)
+    assert made > 50
+    assert [one for one in said if not one.startswith("ops")] == [], "a message names its place"
 
 
 def test_a_recipe_is_a_file_that_the_command_reads(page: Page, project: Project, work: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,13 @@ def trainer(work: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             child.wait()
 
 
+def train_to(file: Path, epochs: int) -> None:
+    """At once: the command reads the file all the time."""
+    scratch = file.with_suffix(".new")
+    scratch.write_text(str(epochs), "utf-8")
+    scratch.replace(file)
+
+
 def curves(count: int) -> str:
     return f"document.querySelector('.curves svg')?.getAttribute('aria-label').startsWith('loss after {count} epochs')"
 
@@ -75,9 +83,9 @@ def test_a_training_outlives_its_page_and_its_server(browser: Chromium, work: Pa
         browser.until(curves(2), "a reload shows them again")
         port, token = server.port, server.token
     (job,) = jobs.known(project.state / "jobs")
-    trainer.write_text("4", "utf-8")
-    while len(job.read(0)[0]) < 4:
-        pass
+    train_to(trainer, 4)
+    while len(job.read(0)[0]) < 4 and job.running:
+        time.sleep(0.02)
     assert job.running, "it trains without a server"
     with running(Project(find_source("photos")), port, token):
         browser.until(curves(4), "the page continues without a reload")
@@ -88,7 +96,7 @@ def test_a_training_outlives_its_page_and_its_server(browser: Chromium, work: Pa
         press_text(browser, "Train", "button.primary")
         browser.until("document.querySelectorAll('.job').length === 2")
         browser.until(curves(4))
-        trainer.write_text("77", "utf-8")
+        train_to(trainer, 77)
         browser.until(DONE)
         assert browser.do("document.querySelector('.job').classList.contains('failed')")
         assert "no more memory" in browser.do("document.querySelector('.job .wrong').textContent")
