@@ -14,8 +14,15 @@ function field(label, input, hint = "") {
 
 const values = () => ({ kind: "train", ...Object.fromEntries(new FormData(form)) });
 
+let asked = 0;
+
 async function showCommand() {
-  try { box.show((await post("/api/command", values())).words); say(""); } catch (error) { say(error.message, true); }
+  const mine = ++asked; // answers may come in another order: the last question counts
+  let words = null, wrong = "";
+  try { ({ words } = await post("/api/command", values())); } catch (error) { wrong = error.message; }
+  if (mine !== asked) return;
+  if (words) box.show(words);
+  say(wrong, Boolean(wrong));
 }
 
 async function start(given) {
