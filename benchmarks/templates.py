@@ -74,7 +74,7 @@ def run(work: Path, name: str, *more: str) -> float:
     """Processor seconds of a run of a template's pipeline."""
     size = INPUTS[name]
     text = PIPELINE.format(name=name, input=f"input_hw = [{size[0]}, {size[1]}]" if size else "")
-    own = work / name  # with a store of its own: features that another template has computed would be free
+    own = work / name  # with a separate store: features that another template has computed would be free
     own.mkdir(exist_ok=True)
     (own / "pipeline.toml").write_text(text, "utf-8")
     before = cpu_seconds()
