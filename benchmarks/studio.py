@@ -79,7 +79,7 @@ class Measured:
 
     def add(self, what: str, target: str, seen: str) -> None:
         self.rows.append((what, target, seen))
-        print(f"{what:48} target {target:12} {seen}", flush=True)
+        print(f"{what:52} target {target:12} {seen}", flush=True)
 
 
 def ms(seconds: float) -> str:
@@ -96,6 +96,15 @@ def until(browser: Chromium, body: str) -> float:
     return float(found)
 
 
+def changed(browser: Chromium, action: str, ready: str) -> float:
+    """Seconds from an action to the first frame after which a script's value is true."""
+    return float(browser.do(
+        f"const begun = performance.now(); {action}; {FRAME} "
+        f"const ready = () => {{ {ready} }}; while (!ready() && performance.now() - begun < 60000) {{ {FRAME} }} "
+        "return (performance.now() - begun) / 1000;"
+    ))  # fmt: skip
+
+
 def times(browser: Chromium, port: int, seen: Measured, pid: int) -> None:
     """Everything that is measured in the page."""
     browser.open(f"http://127.0.0.1:{port}/")
@@ -106,23 +115,17 @@ def times(browser: Chromium, port: int, seen: Measured, pid: int) -> None:
     seen.add("first paint", "400 ms", ms(paint))
     seen.add("all images in view, thumbnails kept", "1 s", ms(browser.do("return performance.now() / 1000;")))
 
-    def changed(action: str, ready: str) -> float:
-        return float(browser.do(
-            f"const begun = performance.now(); {action}; {FRAME} "
-            f"const ready = () => {{ {ready} }}; while (!ready() && performance.now() - begun < 60000) {{ {FRAME} }} "
-            "return (performance.now() - begun) / 1000;"
-        ))  # fmt: skip
-
     box = "document.querySelector('.filters [type=checkbox]')"
-    frame = changed(f"{box}.click()", "return true;")
+    frame = changed(browser, f"{box}.click()", "return true;")
     seen.add("filter: next frame", "100 ms", ms(frame))
-    seen.add("filter: all images", "400 ms", ms(changed(f"{box}.click()", BODY)))
+    seen.add("filter: all images", "400 ms", ms(changed(browser, f"{box}.click()", BODY)))
     frames = browser.do(
         "const grid = document.querySelector('.grid'), found = []; let empty = 0, tiles = 0, last = performance.now(); "
         "for (let step = 0; step < 120; step++) { grid.scrollTop += 60; "
         "await new Promise((done) => requestAnimationFrame(done)); const now = performance.now(); found.push(now - last); "
         "last = now; "
-        "for (const one of document.querySelectorAll('.tile:not([hidden])')) { tiles++; "
+        "const view = grid.getBoundingClientRect(); for (const one of document.querySelectorAll('.tile:not([hidden])')) { "
+        "const box = one.getBoundingClientRect(); if (box.bottom < view.top || box.top > view.bottom) continue; tiles++; "
         "if (!one.querySelector('img').getAttribute('src')) empty++; } } "
         "found.sort((a, b) => a - b); return [found[Math.floor(found.length * 0.95)], empty / tiles];"
     )
@@ -148,6 +151,7 @@ def times(browser: Chromium, port: int, seen: Measured, pid: int) -> None:
     until(browser, "return document.querySelectorAll('.ops [type=range]').length > 0;")
     moves = [
         changed(
+            browser,
             "const shown = document.querySelector('.variants').dataset.shown; "
             f"const one = document.querySelector('.ops [type=range]'); one.value = {5 + 3 * number}; "
             "one.dispatchEvent(new Event('input'))",
@@ -156,6 +160,14 @@ def times(browser: Chromium, port: int, seen: Measured, pid: int) -> None:
         for number in range(10)
     ]
     seen.add("slider to 11 variants: median, slowest of 10", "200 ms", f"{ms(statistics.median(moves))}, {ms(max(moves))}")
+    map_times(browser, port, seen, "")
+    status = Path(f"/proc/{pid}/status")
+    if status.is_file():
+        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text("utf-8"))
+        seen.add("memory of the server, at most", "250 MB", f"{int(found[1]) / 1024:,.0f} MB" if found else "unknown")
+
+
+def map_times(browser: Chromium, port: int, seen: Measured, of: str) -> None:
     browser.open(f"http://127.0.0.1:{port}/map")
     until(browser, "return document.querySelectorAll('.legend li').length > 0;")
     drawn = browser.do(
@@ -166,20 +178,39 @@ def times(browser: Chromium, port: int, seen: Measured, pid: int) -> None:
         "await new Promise((done) => requestAnimationFrame(() => setTimeout(done))); } "
         "found.sort((a, b) => a - b); return found[Math.floor(found.length / 2)] / 1000;"
     )
-    seen.add("map: draw", "16 ms", ms(drawn))
+    seen.add(f"map{of}: draw", "16 ms", ms(drawn))
     select = "document.querySelector('.points').dispatchEvent(new KeyboardEvent('keydown', {key: 'v'}))"
     chosen = "return document.querySelector('.map-side [role=status]').textContent.includes('selected');"
-    seen.add("map: selection to its number", "100 ms", ms(changed(select, chosen)))
-    status = Path(f"/proc/{pid}/status")
-    if status.is_file():
-        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text("utf-8"))
-        seen.add("memory of the server, at most", "250 MB", f"{int(found[1]) / 1024:,.0f} MB" if found else "unknown")
+    seen.add(f"map{of}: selection to its number", "100 ms", ms(changed(browser, select, chosen)))
+
+
+def many_rows(count: int, seen: Measured) -> None:
+    """An index alone, without files: filters, the last row, and the map. The server is in this process."""
+    from tests.studio.running import opened, running
+    from tests.studio.test_map_in_browser import with_map
+
+    of = f", {count:,} rows"
+    with tempfile.TemporaryDirectory() as name:
+        project, _ = with_map(Path(name), count)
+        with running(project) as server, Chromium(Path(name)) as browser:
+            browser.size(1280, 800)
+            opened(browser, server)
+            until(browser, BODY)
+            box = "document.querySelector('.filters [type=checkbox]')"
+            seen.add(f"filter{of}: next frame", "100 ms", ms(changed(browser, f"{box}.click()", "return true;")))
+            seen.add(f"filter{of}: all images", "400 ms", ms(changed(browser, f"{box}.click()", BODY)))
+            end = "document.querySelector('.grid').dispatchEvent(new KeyboardEvent('keydown', {key: 'End'}))"
+            last = f"return document.querySelector('.tile.at')?.dataset.row === '{count - 1}' && {FULL};"
+            seen.add(f"last row{of}", "400 ms", ms(changed(browser, end, last)))
+            map_times(browser, server.port, seen, of)
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=60_000)
-    count = parser.parse_args(argv).images
+    parser.add_argument("--rows", type=int, default=1_000_000, help="of an index without files; 0: none")
+    given = parser.parse_args(argv)
+    count = given.images
     seen = Measured()
     with tempfile.TemporaryDirectory() as name:
         base = Path(name)
@@ -203,6 +234,8 @@ def main(argv: list[str] | None = None) -> int:
         finally:
             server.send_signal(signal.SIGINT)  # Ctrl-C
             server.wait()
+    if given.rows:
+        many_rows(given.rows, seen)
     return 0
 
 

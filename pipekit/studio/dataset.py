@@ -66,9 +66,11 @@ async def thumbs(request: Request) -> Response:
     """Row numbers in (``uint32``), ids and JPEG files out: one request for all that are in view."""
     project = project_of(request)
     body = await body_of(request, 4 * MAX_THUMBS)
+    if body is None:
+        return problem(f"expected at most {MAX_THUMBS} rows", "", 413)
     try:
         catalog = project.at(request.path_params["digest"])
-        rows = row_numbers(struct.unpack(f"<{len(body or b'') // 4}I", body or b""), len(catalog), MAX_THUMBS)
+        rows = row_numbers(struct.unpack(f"<{len(body) // 4}I", body), len(catalog), MAX_THUMBS)
     except GoneError as error:
         return problem(error.message, error.hint, 410)
     except (UserError, struct.error) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
 import secrets
 import socket
@@ -14,6 +13,7 @@ from pipekit.commands.serve import Wanted
 from pipekit.errors import UserError
 from pipekit.studio.serve_guard import ServeGuard
 from pipekit.studio.serving import OPEN, application
+from pipekit.studio.sockets import SocketServer, bound
 from pipekit.studio.worker import Worker
 
 PORT = 8480
@@ -34,7 +34,7 @@ _KNOWN = {*OPEN, "/predict", "/model", "/metrics"}
 
 
 @dataclass
-class ModelServer:
+class ModelServer(SocketServer):
     """A server that is ready to run.
 
     Attributes:
@@ -45,11 +45,6 @@ class ModelServer:
     socket: socket.socket
     host: str
     token: str = field(default="", repr=False)
-    _running: Any = field(default=None, repr=False)
-
-    @property
-    def port(self) -> int:
-        return int(self.socket.getsockname()[1])
 
     @property
     def is_local(self) -> bool:
@@ -70,35 +65,12 @@ class ModelServer:
         return ServeGuard(inner, hosts, self.token, OPEN, lambda path, status: metrics.answered(_counted(path), status))
 
     def run(self, started: Callable[[], None] = lambda: None) -> None:
-        """Serve until Ctrl-C, or until :meth:`stop`. Requests in work are answered first."""
-        import uvicorn
-
-        class Announcing(uvicorn.Server):
-            async def startup(self, sockets: Any = None) -> None:
-                await super().startup(sockets=sockets)
-                started()
-
-        config = uvicorn.Config(
-            self.app,
-            log_level="error",
-            access_log=False,
-            lifespan="off",
-            timeout_graceful_shutdown=GRACE_S,
-            timeout_keep_alive=KEEP_ALIVE_S,
-            limit_concurrency=MAX_CONNECTIONS,
-            server_header=False,
-        )
-        self._running = Announcing(config)
+        """Serve until Ctrl-C, or until ``stop``. Requests in work are answered first."""
+        limits = {"timeout_keep_alive": KEEP_ALIVE_S, "limit_concurrency": MAX_CONNECTIONS}
         try:
-            with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again when it has ended
-                self._running.run(sockets=[self.socket])
+            self.answer(self.app, started, GRACE_S, **limits)
         finally:
             self.worker.close()
-
-    def stop(self) -> None:
-        """End :meth:`run`, from another thread."""
-        if self._running is not None:
-            self._running.should_exit = True
 
 
 def _counted(path: str) -> str:
@@ -123,21 +95,16 @@ def listening(host: str, port: int) -> socket.socket:
     """
     try:
         family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        found = socket.socket(family, kind, protocol)
     except OSError as error:
         raise UserError(
             f"{host!r} is no address: {error.strerror}", "For all addresses of this machine: --host 0.0.0.0"
         ) from None
     try:
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        found.bind(place)
-        found.listen(128)
+        return bound(place, family, kind, protocol)
     except OSError as error:
-        found.close()
         raise UserError(
             f"can't listen on {host}, port {port}: {error.strerror}", "Choose another port: --port N; 0 takes any free one."
         ) from None
-    return found
 
 
 def serve(wanted: Wanted, host: str = "127.0.0.1", port: int = PORT, token: str = "", batch_size: int = 32) -> ModelServer:

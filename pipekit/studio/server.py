@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from types import MappingProxyType
-from typing import Any
 from urllib.parse import quote
 
 from starlette.applications import Starlette
@@ -24,6 +23,7 @@ from pipekit.studio import dataset, labelling, mapping, pages, recipes, trying, 
 from pipekit.studio.assets import KINDS, static
 from pipekit.studio.guard import Guard
 from pipekit.studio.project import Project
+from pipekit.studio.sockets import SocketServer, bound
 
 PORT = 8470
 TRIES = 30
@@ -105,20 +105,13 @@ def listening(port: int) -> socket.socket:
         UserError: none is free.
     """
     for wanted in range(port, min(port + TRIES, 65536)) if port else (0,):
-        found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            found.bind(("127.0.0.1", wanted))
-            found.listen(128)
-        except OSError:
-            found.close()
-            continue
-        return found
+        with contextlib.suppress(OSError):
+            return bound(("127.0.0.1", wanted))
     raise UserError(f"no port from {port} to {port + TRIES - 1} is free", "Choose another one: --port N; 0 takes any free one.")
 
 
 @dataclass
-class Server:
+class Server(SocketServer):
     """A server that is ready to run.
 
     Attributes:
@@ -128,37 +121,14 @@ class Server:
     project: Project
     socket: socket.socket
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
-    _running: Any = field(default=None, repr=False)
-
-    @property
-    def port(self) -> int:
-        return int(self.socket.getsockname()[1])
 
     @property
     def address(self) -> str:
         return f"http://127.0.0.1:{self.port}/?token={self.token}"
 
     def run(self, started: Callable[[], None] = lambda: None) -> None:
-        """Serve until Ctrl-C, or until :meth:`stop`. ``started`` is called when requests are answered."""
-        import uvicorn
-
-        class Announcing(uvicorn.Server):
-            async def startup(self, sockets: Any = None) -> None:
-                await super().startup(sockets=sockets)
-                started()
-
-        app: Any = Guard(application(self.project), self.port, self.token)
-        config = uvicorn.Config(
-            app, log_level="error", access_log=False, lifespan="off", timeout_graceful_shutdown=1, server_header=False
-        )
-        self._running = Announcing(config)
-        with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again when it has ended
-            self._running.run(sockets=[self.socket])
-
-    def stop(self) -> None:
-        """End :meth:`run`, from another thread."""
-        if self._running is not None:
-            self._running.should_exit = True
+        """Serve until Ctrl-C, or until ``stop``. ``started`` is called when requests are answered."""
+        self.answer(Guard(application(self.project), self.port, self.token), started, grace_s=1)
 
 
 def serve(project: Project, port: int = PORT) -> Server:

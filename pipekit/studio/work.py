@@ -11,7 +11,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from pipekit.commands import pipeline_edit
 from pipekit.commands.models import models
+from pipekit.commands.variants import content_hash
 from pipekit.errors import UserError
 from pipekit.studio import jobs
 from pipekit.studio.answers import answered, asked, problem, project_of
@@ -94,6 +96,21 @@ def named(value: Any) -> str:
     return str(value)
 
 
+def pipeline(project: Project, request: Request) -> Any:
+    """The files of decisions that the pipeline file does not read, and the hash of its content."""
+    file = project.source.file
+    if file is None:
+        return {"ignored": [], "known": ""}
+    ignored = [pipeline_edit.FILES[param] for param in pipeline_edit.ignored_decisions(file)]
+    return {"ignored": ignored, "known": content_hash(file)}
+
+
+def read_decisions(project: Project, request: Request, given: dict[str, Any]) -> Any:
+    if project.source.file is None:
+        raise UserError("there is no pipeline file")
+    return {"added": pipeline_edit.read_decisions(project.source.file, str(given["known"]))}
+
+
 def templates_of(project: Project) -> list[Any]:
     return list(models(plugins=project.options.plugins, disable=project.options.disable))
 
@@ -170,6 +187,8 @@ ROUTES = [
     Route("/api/command", asked(command), methods=["POST"]),
     Route("/api/jobs/{job}/stop", asked(stop), methods=["POST"]),
     Route("/api/jobs/{job}/events", events),
+    Route("/api/pipeline", answered(pipeline)),
+    Route("/api/pipeline/decisions", asked(read_decisions), methods=["POST"]),
     Route("/api/templates", answered(templates)),
     Route("/api/runs", answered(runs)),
     Route("/runs/{run}/report", answered(report)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,11 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipekit import images
+from pipekit import commands, images, studio
 from pipekit.commands.browse import find_source
+from pipekit.registry.registry import load_registry
 from pipekit.studio.project import Project
 from tests.studio.asgi import Page
 from tests.studio.chromium import Chromium
+from tests.studio.running import left
 
 HOSTILE = '<img src=x onerror=alert(1)> "quoted" & ‮rtl 𝔘.png'
 
@@ -27,10 +31,30 @@ def paint(folder: Path, count: int = 6) -> None:
 
 
 @pytest.fixture(scope="session")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
+def imported() -> None:
+    """Import in one thread what requests import in several. Pytest parses each module of pipekit as it is imported, and CPython
+    3.11 can fail to parse in two threads at once: SystemError, "AST constructor recursion depth mismatch"."""
+    for room in (commands, studio):
+        for module in pkgutil.iter_modules(room.__path__, f"{room.__name__}."):
+            importlib.import_module(module.name)
+    registry = load_registry()
+    for kind in ("op", "recipe", "importer", "splitter", "embedder", "projection"):
+        for component in registry.components(kind):
+            component.load()
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory, imported: None) -> Iterator[Chromium]:
     with Chromium(tmp_path_factory.mktemp("chromium")) as found:
-        found.size(1280, 800)
         yield found
+
+
+@pytest.fixture
+def browser(chromium: Chromium) -> Iterator[Chromium]:
+    """The session's browser. A page that a failed test leaves open is left before its server ends."""
+    chromium.size(1280, 800)
+    yield chromium
+    left(chromium)
 
 
 @pytest.fixture

@@ -12,9 +12,11 @@ from tests.studio.chromium import Chromium
 
 
 @contextmanager
-def running(project: Project) -> Iterator[Server]:
+def running(project: Project, port: int = 0, token: str = "") -> Iterator[Server]:
+    """A server in a thread; with ``port`` and ``token``, in the place of another one."""
     ready = threading.Event()
-    server = serve(project, 0)
+    server = serve(project, port)
+    server.token = token or server.token
     thread = threading.Thread(target=server.run, args=(ready.set,))
     thread.start()
     assert ready.wait(60)
@@ -34,13 +36,26 @@ def held_to(browser: Chromium) -> None:
         for _, address in browser.requests
         if not address.startswith(("http://127.0.0.1:", "data:", "blob:http://127.0.0.1:", "about:", "chrome:"))
     ]
-    errors, browser.errors, browser.requests = browser.errors, [], []
+    errors = browser.errors
+    left(browser)
     assert not errors, errors
     assert not elsewhere, elsewhere
 
 
+def left(browser: Chromium) -> None:
+    """Leave the page, and forget what it did: the next test shall not fail because this one did."""
+    browser.call("Page.navigate", url="about:blank")
+    browser.errors, browser.requests = [], []
+
+
+def reloaded(browser: Chromium) -> None:
+    """Load the page again. A reload begins later: until then, the old page would answer in the place of the new one."""
+    browser.do("window.old = true")
+    browser.call("Page.reload")
+    browser.until("!window.old && document.readyState === 'complete'", "the page is loaded again")
+
+
 def opened(browser: Chromium, server: Server, path: str = "/") -> None:
-    """Open a page: first with the token, then as it is."""
-    browser.open(server.address)
-    browser.open(f"http://127.0.0.1:{server.port}{path}")
+    """Open a page with the token, which leaves its address at once."""
+    browser.open(f"http://127.0.0.1:{server.port}{path}{'&' if '?' in path else '?'}token={server.token}")
     browser.until("!document.querySelector('.loading')")

@@ -171,10 +171,7 @@ def test_keys_become_files_and_names_stay_names(browser: Chromium, photos: Path)
 def test_a_narrow_window_has_nothing_beside_it(browser: Chromium, photos: Path) -> None:
     with running(Project(find_source("photos"))) as server:
         browser.size(390, 844, dark=True)
-        try:
-            opened(browser, server, "/?row=1")
-            browser.until("document.querySelector('.detail h2')?.textContent")
-            assert browser.do("document.documentElement.scrollWidth") == 390
-            held_to(browser)
-        finally:
-            browser.size(1280, 800)
+        opened(browser, server, "/?row=1")
+        browser.until("document.querySelector('.detail h2')?.textContent")
+        assert browser.do("document.documentElement.scrollWidth") == 390
+        held_to(browser)

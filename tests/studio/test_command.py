@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
@@ -18,7 +19,8 @@ def test_the_command(work: Path) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         words = [sys.executable, "-m", "pipekit", "studio", "photos", "--no-open", "--port", str(port)]
-        process = subprocess.Popen(words, cwd=work, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        by_ssh = {**os.environ, "SSH_CONNECTION": "192.0.2.1 50000 192.0.2.2 22"}
+        process = subprocess.Popen(words, cwd=work, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=by_ssh)
         assert process.stdout is not None
         line = process.stdout.readline()
         address = re.search(r"http://127\.0\.0\.1:(\d+)/\?token=\S+", line)
@@ -29,7 +31,8 @@ def test_the_command(work: Path) -> None:
             assert answer.url == f"http://127.0.0.1:{address[1]}/"
             assert b"<main" in answer.read()
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        out, said = process.communicate(timeout=60)
     assert process.returncode == 0
     assert f"Port {port} is taken." in said
+    assert f"ssh -L {address[1]}:127.0.0.1:{address[1]} HOST" in out
     assert not [name for name in ("pipeline.toml", "runs", "corrections.csv") if (work / name).exists()]

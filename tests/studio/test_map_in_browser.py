@@ -10,7 +10,7 @@ import numpy as np
 from pipekit.commands.browse import Source
 from pipekit.studio.project import Project
 from tests.studio.chromium import Chromium
-from tests.studio.running import held_to, opened, running
+from tests.studio.running import held_to, left, opened, reloaded, running
 from tests.studio.test_browse_in_browser import FULL, READ, Numbered, made_up
 from tests.studio.test_mapping import write_features
 
@@ -54,20 +54,18 @@ def test_a_lasso_is_a_selection_that_browse_shows(browser: Chromium, tmp_path: P
     with running(project) as server:
         opened(browser, server, "/map")
         browser.until("document.querySelectorAll('.legend li').length === 7", "six classes, and rows without one")
-        pixels = browser.do(
+        pixels = (
             "const c = document.querySelector('.points'); const d = new Uint32Array(c.getContext('2d')"
-            ".getImageData(0, 0, c.width, c.height).data.buffer); return [new Set(d).size, d.filter((one) => one).length];"
+            ".getImageData(0, 0, c.width, c.height).data.buffer); "
         )
-        assert pixels[0] == 8, "seven colours and the ground"
-        assert pixels[1] > 40_000
+        browser.until(f"{pixels} return new Set(d).size === 8;", "seven colours and the ground, at the next frame")
+        assert browser.do(f"{pixels} return d.filter((one) => one).length;") > 40_000
         lasso(browser, 0.12)
         browser.until(f"{STATUS}.startsWith('{len(wanted)} of 60,000')")
         browser.until("document.querySelectorAll('.map-side .shot img[src]').length === 24")
         assert "lasso=" in browser.do("location.search")
-        browser.do("location.reload()")
-        browser.until(
-            f"document.querySelector('.map-side') && {STATUS}.startsWith('{len(wanted)} of 60,000')", "a reload keeps it"
-        )
+        reloaded(browser)
+        browser.until(f"{STATUS}.startsWith('{len(wanted)} of 60,000')", "a reload keeps it")
         browser.click(".map-side a.primary")
         browser.until(f"document.querySelector('.count')?.textContent === '{len(wanted)} of 60,000 images'")
         browser.until(FULL)
@@ -99,5 +97,4 @@ def test_the_keyboard_reaches_each_point_and_selects(browser: Chromium, tmp_path
         assert not browser.errors
         browser.press("Enter")
         browser.until(f"new URLSearchParams(location.search).get('row') === '{int(name[:7])}'")
-        browser.open("about:blank")
-        browser.errors.clear()  # Browse has no file of that row
+        left(browser)  # Browse has no file of that row

@@ -11,7 +11,7 @@ from pipekit.commands.browse import find_source
 from pipekit.studio.project import Options, Project
 from tests.studio.asgi import Page
 from tests.studio.chromium import Chromium
-from tests.studio.running import held_to, opened, running
+from tests.studio.running import held_to, opened, reloaded, running
 
 PLUGIN = '''
 import pipekit
@@ -115,7 +115,7 @@ def test_a_page_in_the_browser(browser: Chromium, with_page: Project) -> None:
         slider = "document.querySelector('.form [type=range]')"
         browser.do(f"{slider}.value = 7; {slider}.dispatchEvent(new Event('input'))")
         browser.until("document.querySelector('.section').textContent.includes('7 of 12')")
-        browser.do("location.reload()")
+        reloaded(browser)
         browser.until(
             "document.querySelector('.section')?.textContent.includes('7 of 12, 6 cat')", "the address holds the form"
         )

@@ -14,6 +14,7 @@ from pipekit import images
 from pipekit.commands.recipe import Recipe
 from pipekit.commands.variants import variants_of
 from pipekit.contract import NO_TARGETS
+from pipekit.errors import PipekitError
 from pipekit.studio.project import Project
 from tests.studio.asgi import Page
 from tests.studio.test_dataset import parts
@@ -70,6 +71,34 @@ def test_every_op_has_controls_of_known_kinds(page: Page) -> None:
             assert {"type", "anyOf", "enum", "default"} & set(schema), (one["name"], schema)
 
 
+def ends(schema: Any) -> list[Any]:
+    """What a control of a parameter gives at both ends; lists, texts and the like are not moved."""
+    one = {**schema, **next((one for one in schema.get("anyOf", ()) if one.get("type") != "null"), {})}
+    if "enum" in one:
+        return [one["enum"][0], one["enum"][-1]]
+    if one.get("type") == "boolean":
+        return [False, True]
+    if one.get("type") not in ("number", "integer"):
+        return []
+    low = one.get("minimum", one.get("exclusiveMinimum", 0))
+    return [low, one.get("maximum", one.get("exclusiveMaximum", max(1, 4 * (one.get("default") or 1))))]
+
+
+def test_each_control_at_its_ends_gives_pictures_or_says_why(page: Page, work: Path) -> None:
+    image, said, made = str(work / "photos" / "cat" / "04.png"), [], 0
+    for op in page.get("/api/ops").json["ops"]:
+        for name, schema in op["params"].items():
+            for value in ends(schema):
+                try:
+                    _, files = variants_of(image, "x", NO_TARGETS, [{"op": op["name"], name: value}], 24, 1, 0)
+                except PipekitError as error:
+                    said.append(str(error))
+                else:
+                    made += images.decode(files[1]).shape == (24, 24, 3)
+    assert made > 50
+    assert [one for one in said if not one.startswith("ops")] == [], "a message names its place"
+
+
 def test_a_recipe_is_a_file_that_the_command_reads(page: Page, project: Project, work: Path) -> None:
     answer = page.post("/api/recipes/first", {"ops": OPS, "known": ""})
     assert answer.status == 200
@@ -91,7 +120,27 @@ def test_a_file_that_was_changed_elsewhere_is_not_overwritten(page: Page, work: 
     assert file.read_text("utf-8").startswith("# mine\n")
 
 
-@pytest.mark.parametrize("name", ["..%2fx", "-x", ".x", "x%2fy"])
+NO_NAMES = [
+    "..%2fx",
+    "-x",
+    ".x",
+    "x%2fy",
+    "..",
+    "%2e%2e",
+    "x%5c..%5cy",
+    "x%00",
+    "x%0a",
+    "%2fetc%2fx",
+    "%3Cimg%3E",
+    "C:x",
+    "x" * 62,
+]
+
+
+@pytest.mark.parametrize("name", NO_NAMES)
 def test_a_name_is_no_path(page: Page, work: Path, name: str) -> None:
-    assert page.post(f"/api/recipes/{name}", {"ops": OPS, "known": ""}).status in (404, 405, 422)
-    assert not (work / "x.toml").exists()
+    before = sorted(work.rglob("*"))
+    for path in (f"/api/recipes/{name}", f"/api/recipes/{name}?preset=1"):
+        assert page.get(path).status in (400, 404, 422)
+        assert page.post(path, {"ops": OPS, "known": ""}).status in (404, 405, 422)
+    assert sorted(work.rglob("*")) == before

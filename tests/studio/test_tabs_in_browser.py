@@ -13,6 +13,7 @@ from pipekit import images
 from pipekit.commands.browse import find_source
 from pipekit.studio.project import Project
 from pipekit.studio.server import address
+from tests.studio.access import badly_focused, beside, unnamed
 from tests.studio.chromium import Chromium
 from tests.studio.conftest import HOSTILE
 from tests.studio.running import held_to, opened, running
@@ -36,6 +37,12 @@ def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     (tmp_path / "photos" / "list.csv").write_text("\n".join(lines) + "\n", "utf-8")
     monkeypatch.chdir(tmp_path)
     project = Project(find_source("photos/list.csv", "csv"))
+    for place in ("recipes", "runs/<b>run"):
+        (tmp_path / place).mkdir(parents=True)
+    (tmp_path / "recipes" / f"{HOSTILE}.toml").write_text('ops = [{ op = "hflip" }]\n', "utf-8")
+    (tmp_path / "runs" / "<b>run" / "run.json").write_text(json.dumps({"stages": [{"headline": LABEL}]}), "utf-8")
+    for file in ("report.html", "model.json"):
+        (tmp_path / "runs" / "<b>run" / file).write_text("{}", "utf-8")
     ids = list(project.catalog.ids)
     finding = {"check": "dark", "severity": "warning", "message": f"dark: {LABEL}", "samples": ids[:3]}
     project.inspection.parent.mkdir(parents=True)
@@ -53,7 +60,7 @@ def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     project.thumbs.close()
 
 
-def test_names_are_names_on_each_page_that_shows_some(browser: Chromium, hostile: Project) -> None:
+def test_each_page_shows_names_as_text_and_serves_everybody(browser: Chromium, hostile: Project) -> None:
     with running(hostile) as server:
         opened(browser, server)
         filled = {
@@ -61,12 +68,21 @@ def test_names_are_names_on_each_page_that_shows_some(browser: Chromium, hostile
             "findings": "document.querySelectorAll('.shot img[src]').length === 3",
             "map": "document.querySelectorAll('.legend li').length === 3",
             "label": "document.querySelector('.label-now h2')?.textContent",
+            "recipe": "document.querySelectorAll('.variants img').length === 12 && document.querySelector('optgroup option')",
+            "train": "document.querySelector('.runs strong')?.textContent === '<b>run'",
+            "try": "document.querySelector('.card option')?.textContent === '<b>run'",
         }
         for name, shown in filled.items():
             browser.open(f"http://127.0.0.1:{server.port}{address(name)}")
             browser.until(shown, name)
             assert browser.do(INJECTED) == 0, name
+            assert unnamed(browser) == [], name
+            assert badly_focused(browser) == [], name
+            assert beside(browser, 390, 844, dark=True) == [], name
+            assert beside(browser, 640, 400, scale=2) == [], f"{name} at 200 %"
         assert browser.do("document.title") != "bad"
+        browser.do("document.querySelector('main').append(document.createElement('button'))")
+        assert len(unnamed(browser)) == 1, "a control without a name is found"
         held_to(browser)
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from pipekit import images
 from pipekit.commands.browse import find_source
@@ -27,12 +25,6 @@ return await (async () => {{
   return true;
 }})();
 """
-
-
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Chromium]:
-    with Chromium(tmp_path) as found:
-        yield found
 
 
 def test_an_image_is_tried(work: Path, browser: Chromium) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pipekit.commands.browse import find_source
 from pipekit.errors import UserError
 from pipekit.studio import jobs
 from pipekit.studio.project import Project
@@ -92,3 +93,18 @@ def test_a_report_is_a_page_that_may_ask_for_nothing(page: Page, work: Path) -> 
     assert answer.headers["content-security-policy"].startswith("sandbox allow-scripts")
     assert "allow-same-origin" not in answer.headers["content-security-policy"]
     assert page.get("/runs/second/report").status == 404
+
+
+def test_a_pipeline_file_is_told_to_read_the_decisions(work: Path) -> None:
+    (work / "pipeline.toml").write_text('[stages.data]\nuse = "import.folders"\npath = "photos"\n', "utf-8")
+    project = Project(find_source())
+    page = Page(project)
+    assert page.get("/api/pipeline").json["ignored"] == []
+    (work / "quarantine.csv").write_text("id\n", "utf-8")
+    found = page.get("/api/pipeline").json
+    assert found["ignored"] == ["quarantine.csv"]
+    answer = page.post("/api/pipeline/decisions", {"known": found["known"]})
+    assert answer.json == {"added": ['exclude = "quarantine.csv"']}
+    assert page.post("/api/pipeline/decisions", {"known": found["known"]}).status == 409
+    assert page.get("/api/pipeline").json["ignored"] == []
+    project.thumbs.close()

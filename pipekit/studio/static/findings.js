@@ -45,13 +45,15 @@ function groupView(group) {
 }
 
 async function fill() {
-  const empty = [...document.querySelectorAll(".shot")].filter((one) => !one.image.getAttribute("src"));
+  const empty = [...document.querySelectorAll(".shot")].filter((one) => !one.asked);
   for (let at = 0; at < empty.length; at += 200) {
     const some = empty.slice(at, at + 200);
     const found = await thumbnails(dataset, some.map((one) => one.row));
     found.forEach(({ id, file }, number) => {
+      some[number].asked = true;
       some[number].title = id;
       if (file) some[number].image.src = URL.createObjectURL(file);
+      else some[number].image.replaceWith(el("span", { class: "unreadable" }, "This image can't be shown."));
     });
   }
   mark();

@@ -4,6 +4,8 @@ import { el, thumbnails } from "./common.js";
 
 const TALLEST_PX = 12_000_000; // browsers cap an element's height; above this the scroll position is scaled
 const KEPT = 1500; // pictures that are kept beyond those in view
+const AHEAD_LINES = 6; // that are asked for beyond the view while it scrolls
+const MOST = 240; // pictures in one request
 const CAPTION_PX = 24;
 const GAP_PX = 8;
 
@@ -18,6 +20,7 @@ export class Grid {
     this.chosen = new Set(); // positions
     this.kept = new Map(); // row -> {id, url}
     this.asking = false;
+    this.ahead = 0; // 1: it scrolls down, -1: up
     this.tiles = [];
     this.sizer = el("div", { class: "sizer" });
     this.view = el("div", { class: "grid", role: "listbox", tabindex: "0", "aria-label": label, "aria-multiselectable": "true" }, this.sizer);
@@ -71,9 +74,15 @@ export class Grid {
     const shown = (Math.ceil(this.view.clientHeight / this.step) + 3) * this.columns;
     const last = Math.min(this.rows.length, first + shown);
     while (this.tiles.length < last - first) this.tiles.push(this.tile());
+    const moved = top - (this.drawnTop ?? top);
+    if (moved) this.ahead = Math.abs(moved) < this.view.clientHeight ? Math.sign(moved) : 0; // a jump has no direction
+    this.drawnTop = top;
     this.first = first;
     this.last = last;
-    this.tiles.forEach((tile, slot) => this.place(tile, first + slot, top));
+    // A tile keeps its row while that is in view: a scroll changes the tiles of the lines that come.
+    const { length } = this.tiles;
+    const round = first - (first % length);
+    this.tiles.forEach((tile, slot) => this.place(tile, round + slot + (round + slot < first ? length : 0), top));
     this.fetch();
   }
 
@@ -98,23 +107,27 @@ export class Grid {
     const x = this.offset + (position % this.columns) * (this.size + GAP_PX);
     const y = line * this.step + GAP_PX + (this.scale > 1 ? this.view.scrollTop - top : 0);
     tile.style.transform = `translate(${x}px, ${y}px)`;
-    tile.style.width = `${this.size}px`;
-    tile.style.height = `${this.size + CAPTION_PX}px`;
+    if (tile.size !== this.size) Object.assign(tile.style, { width: `${this.size}px`, height: `${this.size + CAPTION_PX}px` });
+    tile.size = this.size;
+    const at = position === this.at;
+    if (at) this.view.setAttribute("aria-activedescendant", tile.id);
+    // Most of a scroll's frames change nothing else.
+    const kept = this.kept.get(row);
+    const said = this.describe(row, kept ? kept.id : "");
+    const shown = [row, position, this.rows.length, at, this.chosen.has(position), kept ? kept.url : "", Boolean(kept), said.name, said.caption, said.kind].join("\n");
     tile.position = position;
+    if (tile.shown === shown) return;
+    tile.shown = shown;
     tile.dataset.row = row;
     tile.setAttribute("aria-posinset", position + 1);
     tile.setAttribute("aria-setsize", this.rows.length);
     tile.setAttribute("aria-selected", this.chosen.has(position));
-    tile.classList.toggle("at", position === this.at);
-    if (position === this.at) this.view.setAttribute("aria-activedescendant", tile.id);
-    this.fill(tile, row);
+    this.fill(tile, kept, said, at);
   }
 
-  fill(tile, row) {
-    const kept = this.kept.get(row);
-    const said = this.describe(row, kept ? kept.id : "");
+  fill(tile, kept, said, at) {
     tile.caption.textContent = said.caption;
-    tile.className = `tile${tile.position === this.at ? " at" : ""}${said.kind ? ` ${said.kind}` : ""}`;
+    tile.className = `tile${at ? " at" : ""}${said.kind ? ` ${said.kind}` : ""}`;
     tile.setAttribute("aria-label", kept ? `${kept.id}, ${said.name}` : said.name);
     tile.title = kept ? kept.id : "";
     tile.toggleAttribute("data-unreadable", Boolean(kept) && !kept.url);
@@ -130,14 +143,13 @@ export class Grid {
   // One request at a time, for what is in view when it leaves: a fast scroll asks for what it ends at.
   async fetch() {
     if (this.asking) return;
-    const wanted = [];
-    for (let position = this.first; position < this.last; position++) {
-      if (!this.kept.has(this.rows[position])) wanted.push(this.rows[position]);
-    }
-    if (!wanted.length) return;
+    const reach = AHEAD_LINES * this.columns;
+    const coming = this.ahead > 0 ? this.missing(this.last, this.last + reach) : this.ahead < 0 ? this.missing(this.first - reach, this.first) : [];
+    const wanted = this.missing(this.first, this.last);
+    if (!wanted.length && coming.length < reach / 2) return;
     this.asking = true;
     try {
-      for (const { row, id, file } of await thumbnails(this.dataset, wanted.slice(0, 240))) {
+      for (const { row, id, file } of await thumbnails(this.dataset, [...wanted, ...coming].slice(0, MOST))) {
         this.kept.set(row, { id, url: file ? URL.createObjectURL(file) : "" });
       }
     } catch (error) {
@@ -148,6 +160,14 @@ export class Grid {
     this.asking = false;
     this.forget();
     this.draw();
+  }
+
+  missing(from, to) { // rows without a picture, of a part of the positions
+    const found = [];
+    for (let position = Math.max(0, from); position < Math.min(this.rows.length, to); position++) {
+      if (!this.kept.has(this.rows[position])) found.push(this.rows[position]);
+    }
+    return found;
   }
 
   forget() {

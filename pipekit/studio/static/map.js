@@ -173,7 +173,7 @@ function draw() {
     hovered: (row, px, py) => hover(row, px, py).catch(failed), opened: (row) => { location.href = `/?row=${row}`; }, selected: (polygon) => select(polygon).catch(failed) });
   scatter.points.addEventListener("contextmenu", (event) => event.preventDefault());
   scatter.view.append(card);
-  const missing = about.missing ? el("div", { class: "note" }, el("p", {}, `${number(about.missing)} images have no features yet, and no point.`), ...costs()) : null;
+  const missing = about.missing ? el("div", { class: "note" }, el("p", {}, `${about.missing === 1 ? "1 image has" : `${number(about.missing)} images have`} no features yet, and no point.`), ...costs()) : null;
   main.className = "map";
   main.replaceChildren(el("div", { class: "middle" }, toolbar(), scatter.view),
     el("aside", { class: "map-side", "aria-label": "Colours and selection" }, legend, said, actions, shots,

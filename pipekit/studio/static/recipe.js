@@ -136,17 +136,18 @@ async function open() {
   const begin = el("select", { "aria-label": "Begin with" }, el("option", { value: "" }, "Begin with …"),
     el("optgroup", { label: "recipes/" }, ...found.files.map((one) => el("option", { value: `file:${one}` }, one))),
     el("optgroup", { label: "presets" }, ...found.presets.map((one) => el("option", { value: `preset:${one.name}`, title: one.summary }, one.name))));
-  begin.addEventListener("change", () => {
+  const beginForm = el("form", { class: "inline" }, begin, el("button", {}, "Begin")); // a button: arrow keys alone would replace the ops at each step
+  beginForm.addEventListener("submit", (event) => {
+    event.preventDefault();
     const [kind, which] = begin.value.split(":");
     if (which) take(`/api/recipes/${encodeURIComponent(which)}${kind === "preset" ? "?preset=1" : ""}`, kind === "file" ? which : "");
-    begin.value = "";
   });
   const another = el("button", { type: "button", onclick: () => { row.value = String(Math.floor(Math.random() * dataset.count)); changed(); } }, "Another image");
   const saveForm = el("form", { class: "inline" }, name, el("button", { class: "primary" }, "Save"));
   saveForm.addEventListener("submit", save);
   main.classList.add("two");
   main.replaceChildren(
-    el("div", { class: "side" }, el("section", { class: "card" }, el("h1", {}, "Recipe"), begin, list, addForm, saveForm, box)),
+    el("div", { class: "side" }, el("section", { class: "card" }, el("h1", {}, "Recipe"), beginForm, list, addForm, saveForm, box)),
     el("div", { class: "wide" }, el("div", { class: "row numbers" }, el("label", {}, "image", row), another, el("label", {}, "input size", size), el("label", {}, "variants", count), el("label", {}, "seed", seed)), wrong, shots));
   ops = JSON.parse(sessionStorage.getItem("recipe") || "[]");
   for (const one of ops) if (!known.has(one.op)) known.set(one.op, await get(`/api/op?name=${encodeURIComponent(one.op)}`));

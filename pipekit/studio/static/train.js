@@ -14,8 +14,15 @@ function field(label, input, hint = "") {
 
 const values = () => ({ kind: "train", ...Object.fromEntries(new FormData(form)) });
 
+let asked = 0;
+
 async function showCommand() {
-  try { box.show((await post("/api/command", values())).words); say(""); } catch (error) { say(error.message, true); }
+  const mine = ++asked; // answers may come in another order: the last question counts
+  let words = null, wrong = "";
+  try { ({ words } = await post("/api/command", values())); } catch (error) { wrong = error.message; }
+  if (mine !== asked) return;
+  if (words) box.show(words);
+  say(wrong, Boolean(wrong));
 }
 
 async function start(given) {
@@ -24,6 +31,26 @@ async function start(given) {
 
 function follow(job) {
   jobsPlace.prepend(new JobView(job, () => showRuns().catch(failed)).view);
+}
+
+// The pipeline file of a project: run it, and let it read what was decided here.
+function pipelineCard(file) {
+  const note = el("div", {});
+  const ask = async () => {
+    const found = await get("/api/pipeline");
+    const names = found.ignored.join(" and ");
+    const add = el("button", { type: "button", onclick: async () => {
+      try {
+        const { added } = await post("/api/pipeline/decisions", { known: found.known });
+        say(`Added to ${file}: ${added.join(", ")}`);
+      } catch (error) { failed(error); }
+      ask().catch(failed);
+    } }, `Let it read ${names}`);
+    note.replaceChildren(...(names ? [el("p", { class: "problem" }, `${file} does not read ${names}: these decisions do not count in its runs.`), add] : []));
+  };
+  ask().catch(failed);
+  return el("section", { class: "card" }, el("h2", {}, file), el("p", {}, "Runs all stages of the file; finished ones come from the cache."), note,
+    el("div", { class: "row" }, el("button", { type: "button", onclick: () => start({ kind: "run" }) }, `Run ${file}`)), commandBox(["run", file]));
 }
 
 async function showRuns() {
@@ -37,7 +64,7 @@ async function showRuns() {
 
 async function open() {
   const [dataset, templates, jobs, found] = await Promise.all([openDataset(), get("/api/templates"), get("/api/jobs"), get("/api/ops")]);
-  const model = el("select", { name: "model" }, el("option", { value: "auto" }, "auto: try several, keep the best on val"), ...templates.filter((one) => one.name !== "auto").map((one) => el("option", { value: one.name, title: one.summary }, one.name)));
+  const model = el("select", { name: "model" }, el("option", { value: "auto" }, "auto: several, the best on val"), ...templates.filter((one) => one.name !== "auto").map((one) => el("option", { value: one.name, title: one.summary }, one.name)));
   form = el("form", { class: "form" },
     field("Model", model),
     field("Epochs", el("input", { type: "number", name: "epochs", min: "1", max: "10000", placeholder: "the template's" }), "at most; training stops when val no longer improves"),
@@ -50,7 +77,7 @@ async function open() {
   form.addEventListener("submit", (event) => { event.preventDefault(); start(values()); });
   form.addEventListener("input", showCommand);
   const decided = el("p", { class: "soft" }, "Corrected labels and left-out images count: the command names their files.");
-  const pipeline = dataset.pipeline ? el("section", { class: "card" }, el("h2", {}, dataset.pipeline), el("p", {}, "Runs all stages of the file; finished ones come from the cache."), el("button", { type: "button", onclick: () => start({ kind: "run" }) }, `Run ${dataset.pipeline}`), commandBox(["run", dataset.pipeline])) : null;
+  const pipeline = dataset.pipeline ? pipelineCard(dataset.pipeline) : null;
   main.classList.add("two");
   main.replaceChildren(
     el("div", { class: "side" }, el("section", { class: "card" }, el("h1", {}, "Train"), form, decided, box), pipeline),

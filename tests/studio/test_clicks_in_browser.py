@@ -1,0 +1,69 @@
+"""From findings to a pipeline file by clicks and keys: the small form of `benchmarks/studio_clicks.py`, which trains too."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pipekit.commands.browse import find_source
+from pipekit.commands.recipe import Recipe
+from pipekit.studio.project import Project
+from tests.studio.chromium import Chromium
+from tests.studio.clicking import choose, fill_in, press_text
+from tests.studio.running import held_to, opened, running
+
+PIPELINE = '[stages.data] # mine\nuse = "import.folders"\npath = "photos"\n'
+STATE = "document.querySelector('.state').textContent"
+
+
+def test_clicks_become_files_that_a_run_reads(browser: Chromium, work: Path) -> None:
+    (work / "pipeline.toml").write_text(PIPELINE, "utf-8")
+    (work / "photos" / "cat" / "98.png").write_bytes(b"\x89PNG\r\n\x1a\n damaged")
+    project = Project(find_source())
+    wrong = ["cat/98.png", "dog/01.png", "dog/03.png"]
+    findings = [{"check": "corrupt", "severity": "error", "message": "damaged", "samples": wrong}]
+    remove = [{"id": wrong[0], "sha256": "", "match": "", "check": "corrupt", "reason": "damaged"}]
+    project.inspection.parent.mkdir(parents=True)
+    project.inspection.write_text(json.dumps({"findings": findings, "remove": remove, "summary": []}), "utf-8")
+    with running(project) as server:
+        opened(browser, server, "/findings")
+        browser.until("document.querySelectorAll('.shot img[src]').length === 2")
+        assert browser.do("document.querySelector('.shot .unreadable').textContent"), "a damaged file says so"
+        press_text(browser, "Leave out the one")
+        browser.until("document.querySelectorAll('.shot.out').length === 1")
+        browser.do("document.querySelectorAll('.shot')[2].focus()")
+        browser.press("x")
+        browser.until("document.querySelectorAll('.shot.out').length === 2")
+        browser.press("u")
+        browser.until("document.querySelectorAll('.shot.out').length === 1")
+
+        press_text(browser, "Recipe", ".menu a")
+        browser.until("document.querySelectorAll('.variants img').length === 12")
+        for name in ("rotate", "hflip"):
+            fill_in(browser, "[list=all-ops]", name)
+            browser.press("Enter")
+        browser.until("document.querySelectorAll('.ops .op-head').length === 2")
+        browser.click("[aria-label='Move up hflip']")
+        fill_in(browser, ".ops input[type=number][step=any]", "12")
+        browser.until(
+            "[...document.querySelectorAll('.variants figcaption')].some((one) => one.textContent.includes('rotate'))"
+        )
+        fill_in(browser, "[aria-label='Name of the recipe']", "first")
+        press_text(browser, "Save")
+        browser.until(f"{STATE}.startsWith('Saved')")
+        choose(browser, "[aria-label='Begin with']", "preset:light")
+        assert browser.do("document.querySelectorAll('.ops .op-head').length") == 2, "an arrow key replaces nothing"
+        press_text(browser, "Begin")
+        browser.until("!sessionStorage.getItem('recipe').includes('12')", "the preset is in its place")
+
+        press_text(browser, "Train", ".menu a")
+        press_text(browser, "Let it read quarantine.csv")
+        browser.until("!document.querySelector('.card .problem')")
+        held_to(browser)
+    first, rest = PIPELINE.split('"import.folders"\n')
+    assert (work / "pipeline.toml").read_text("utf-8") == f'{first}"import.folders"\nexclude = "quarantine.csv"\n{rest}'
+    assert [call.name for call in Recipe(str(work / "recipes" / "first.toml")).calls] == ["hflip", "rotate"]
+    assert "fill_value = 12" in (work / "recipes" / "first.toml").read_text("utf-8")
+    lines = (work / "quarantine.csv").read_text("utf-8").splitlines()
+    assert len(lines) == 2
+    assert lines[1].startswith("cat/98.png,")
