@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,14 @@ def open_dataset(
     locations: Locations,
     store: Store | None = None,
     handed: Handed | None = None,
+    whose: Sequence[str] = (),
 ) -> Dataset:
     """Open the index in a folder as a dataset.
 
     Args:
         store: the run's own, which reports damage.
         handed: receives the samples that a stage gets.
+        whose: the pipeline and its stage that made the dataset, see :func:`pipekit.engine.columns.kept_columns`.
     """
     told = Handed() if handed is None else handed
 
@@ -60,7 +62,8 @@ def open_dataset(
         found = in_use.get(asked)
         if found is None:  # else a stage has them, and one of its functions needs them too
             sources = (source_of_part(locations.store, part, locations) for part in read_index(folder))
-            found = kept_columns(Store(locations.store) if store is None else store, sources, make, params)
+            of_project = (str(locations.project), *whose) if whose else ()
+            found = kept_columns(Store(locations.store) if store is None else store, sources, make, params, of_project)
             read = found.read
             found = in_use[asked] = replace(found, read=lambda part, places: told.some(read(part, places)))
         return told.columns(found)

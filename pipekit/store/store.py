@@ -38,7 +38,7 @@ from pathlib import Path
 from typing import Any
 
 from pipekit.errors import UserError
-from pipekit.files import expanded
+from pipekit.files import Buffer, expanded
 from pipekit.owners import TMP_KEPT_S, is_abandoned, new_owner, remove_abandoned
 from pipekit.store.columns import read_checked, write_checked
 from pipekit.store.durability import is_off, sync_folder, syncs_whole_disks
@@ -220,11 +220,11 @@ class Store:
             self.set_aside(Path(path), str(error))
             return None
 
-    def write_checked(self, path: str, data: bytes) -> None:
+    def write_checked(self, path: str, *pieces: Buffer) -> None:
         """Write a file of columns, or a stage's notes."""
         if not self.read_only:
             try:
-                write_checked(self.root, path, data)
+                write_checked(self.root, path, pieces)
             except OSError as error:
                 raise translate_os_error(error, Path(path)) from error
 
