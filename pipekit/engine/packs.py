@@ -1,14 +1,15 @@
 """Packs: what one function has made of all parts of a dataset as columns, in one file for the next run.
 
-Opening, reading and comparing hundreds of small files of columns takes several times as long as what their content needs. So a run
-leaves what it has read in one file, and the next run reads that, with the small files of the parts that are new. A pack saves time
-and changes nothing: with any pack, or with none, the columns are the same.
+Opening, reading and comparing hundreds of small files of columns takes several times as long as what their content needs. So
+a run leaves what it has read in one file, and the next run reads that, with the small files of the parts that are new. A pack
+saves time and changes nothing: with any pack, or with none, the columns are the same.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -144,6 +145,8 @@ def packed_columns(store: Store, path: str, files: Sequence[str], read: ReadBloc
     """
     try:
         found = _read(path, files, read)
+    except FileNotFoundError:  # another process has removed it
+        found = None
     except (ValueError, KeyError, TypeError, EOFError) as error:
         store.set_aside(Path(path), str(error) or "its bytes have changed")
         found = None
@@ -192,11 +195,9 @@ def _read(path: str, files: Sequence[str], read: ReadBlock) -> tuple[_Head, dict
     Raises:
         ValueError, KeyError, TypeError, EOFError: the pack is damaged.
     """
-    try:
-        file = open(path, "rb", buffering=0)
-    except FileNotFoundError:
+    if not os.path.exists(path):  # noqa: PTH110
         return None
-    with file:
+    with open(path, "rb", buffering=0) as file:
         stated, start = file.read(HASH_BYTES), b""
         while not start.endswith(b"\n"):
             if not (line := file.read(1 << 16)):

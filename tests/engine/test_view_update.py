@@ -73,7 +73,7 @@ def shown(trial: Trial) -> dict[str, bytes | str]:
             found[name] = str(path.readlink()).replace(str(trial.path), "PROJECT")
         elif path.is_dir():
             found[f"{name}/"] = b""
-        elif path.name not in (RECORD, ROWS, "run.json"):
+        elif not path.name.startswith(".view.") and path.name != "run.json":
             found[name] = path.read_bytes().replace(str(trial.path).encode(), b"PROJECT")
     return found
 
