@@ -116,12 +116,12 @@ NOT_TUNED = {
         images/measuring SIDE_PX; images/metadata HEAD_BYTES; images/name_groups SHUFFLES PAIRS MOST BLOCK;
         images/near_duplicates MINIATURE_PX _BLOCK _CHUNKS; images/pixels MAX_PIXELS; images/png_bands BAND_BYTES ROWS
         MOST_BANDS; images/recalled_pairs KEPT_IMAGES; images/symmetric_copies LEAST_CORRELATION MAX_BITS _BLOCK;
-        images/tiff_tags MAX_IFDS; images/warping FOUR_CHANNELS_UP_TO FRAME_UP_TO; learning/checkpoint MAX_SHARED; learning/mapped _SCATTERED; learning/near_copies
-        NEIGHBOURS; learning/neighbours EXACT CELL PROBES _BLOCK; learning/out_of_fold DIMENSIONS MOST_TO_CHOOSE _BLOCK;
-        learning/plain_pickle MAX_OPERATIONS MAX_DIMENSIONS; learning/predictor MAX_RATIO FREE_BYTES; learning/projection MOST;
-        learning/selection RESAMPLES; learning/significance FLAT; learning/temperature SMALLEST UNROUNDED FLAT; learning/unknown
-        STORED MOST_STORED; recipe/compiled MORE; recipe/notation MAX_DEPTH; recipe/returned SMALLEST; recipe/sides DRAWS
-        SIZE_HW""",
+        images/tiff_tags MAX_IFDS; images/warping FOUR_CHANNELS_UP_TO FRAME_UP_TO; learning/checkpoint MAX_SHARED;
+        learning/mapped _SCATTERED; learning/near_copies NEIGHBOURS; learning/neighbours EXACT CELL PROBES _BLOCK;
+        learning/out_of_fold DIMENSIONS MOST_TO_CHOOSE _BLOCK; learning/plain_pickle MAX_OPERATIONS MAX_DIMENSIONS;
+        learning/predictor MAX_RATIO FREE_BYTES; learning/projection MOST; learning/selection RESAMPLES; learning/significance
+        FLAT; learning/temperature SMALLEST UNROUNDED FLAT; learning/unknown STORED MOST_STORED; recipe/compiled MORE;
+        recipe/notation MAX_DEPTH; recipe/returned SMALLEST; recipe/sides DRAWS SIZE_HW""",
 }
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipekit.columnar import Column, Columns, MakeColumns, from_bytes, joined, to_bytes
+from pipekit.columnar import Column, Columns, Few, MakeColumns, Texts, from_bytes, joined, to_bytes
 from pipekit.contract import Params
 from pipekit.engine import packs
 from pipekit.errors import StageError
@@ -85,7 +85,15 @@ def kept_columns(
     else:
         counts = []
         columns = joined(_counted(map(block, range(len(listed))), counts))
+    for column in columns.values():
+        _protect(column)
     return Columns(columns, counts, lambda part, places: listed[part].read(places))
+
+
+def _protect(column: Column) -> None:
+    """Make the numbers of a column read-only: several stages may be given the same ones."""
+    array = column.sizes if isinstance(column, Texts) else column.codes if isinstance(column, Few) else column
+    array.flags.writeable = False
 
 
 def _counted(blocks: Iterable[dict[str, Column]], counts: list[int]) -> Iterator[dict[str, Column]]:

@@ -17,6 +17,9 @@ from pipekit.store.parts import FAILED, first_rows, read_index, sorted_rows
 from pipekit.store.rows import from_row, read_lines
 from pipekit.store.store import Store
 
+MOST_FIRST = 1000
+"""Number of first samples up to which they are kept in memory."""
+
 
 def open_dataset(
     kind: type[Dataset],
@@ -45,9 +48,17 @@ def open_dataset(
             for row in sorted_rows(locations.store, read_index(folder), scratch):
                 yield from_row(locations.unpack_row(row))
 
+    firsts: dict[tuple[Path, int], list[Sample]] = {}  # several checks and stages ask for the same ones
+
     def first(folder: Path, count: int) -> Iterator[Sample]:
-        rows = first_rows(locations.store, read_index(folder), count)
-        return iter(told.some(from_row(locations.unpack_row(row)) for row in rows))
+        known = firsts.get((folder, count))
+        if known is None:
+            rows = first_rows(locations.store, read_index(folder), count)
+            known = [from_row(locations.unpack_row(row)) for row in rows]
+            if count <= MOST_FIRST:
+                firsts.clear()
+                firsts[folder, count] = known
+        return iter(told.some(known))
 
     def failures(folder: Path) -> Iterator[Failure]:
         rows = read_lines(folder / FAILED)

@@ -37,6 +37,9 @@ PACKED_FROM = 64
 LOOSE = 16
 """A pack is written anew once more than one of so many parts are not in it, or are no longer needed."""
 
+RECENT_BYTES = 32 << 20
+"""Columns of one function up to this size are kept in memory for the next stage that asks for the same ones."""
+
 Block: TypeAlias = Mapping[str, Column]
 ReadBlock: TypeAlias = Callable[[int], Block]
 
@@ -143,6 +146,10 @@ def packed_columns(store: Store, path: str, files: Sequence[str], read: ReadBloc
         files: what names the columns of each part: under the same name they are the same.
         read: the columns of a part, by its number.
     """
+    recent = store.recent.get(RECENT)
+    if recent is not None and recent[0] == (path, files):
+        return dict(recent[1]), list(recent[2])
+    store.recent.pop(RECENT, None)
     try:
         found = _read(path, files, read)
     except FileNotFoundError:  # another process has removed it
@@ -154,11 +161,18 @@ def packed_columns(store: Store, path: str, files: Sequence[str], read: ReadBloc
         head = _Head([], [], [])
         columns, is_fresh = joined(_noted(head, files, read)), False
     else:
-        use(Path(path))
+        use(path)
         head, columns, is_fresh = found
+    pieces = list(_pieces(columns))
     if not is_fresh:
-        store.write_checked(path, head.line(), *_pieces(columns))
-    return columns, head.counts
+        store.write_checked(path, head.line(), *pieces)
+    if sum(map(len, pieces)) <= RECENT_BYTES:
+        store.recent[RECENT] = (path, files), columns, head.counts
+    return dict(columns), list(head.counts)
+
+
+RECENT = "pack"
+"""In :attr:`~pipekit.store.store.Store.recent`: what was returned last."""
 
 
 def _noted(head: _Head, files: Sequence[str], read: ReadBlock) -> Iterator[Block]:
@@ -180,7 +194,8 @@ def _pieces(columns: Mapping[str, Column]) -> Iterator[Buffer]:
 def _flat(array: NDArray[Any]) -> memoryview:
     import numpy as np
 
-    return memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+    flat: Any = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    return memoryview(flat)
 
 
 # --- reading -------------------------------------------------------------------------------------------------------------
