@@ -125,6 +125,11 @@ class _Head:
             one.names = [tuple(names) for names in one.names]
         return cls(plain["files"], plain["counts"], fields)
 
+    @property
+    def size_bytes(self) -> int:
+        """The size of what follows the head."""
+        return sum(one.row_bytes * sum(self.counts) + sum(one.sizes) for one in self.fields)
+
     def line(self) -> bytes:
         fields = [list(vars(one).values()) for one in self.fields]
         plain = {"format": FORMAT, "files": self.files, "counts": self.counts, "fields": fields}
@@ -221,6 +226,8 @@ def _read(path: str, files: Sequence[str], read: ReadBlock) -> tuple[_Head, dict
             start += line[:cut] if cut else line
         file.seek(HASH_BYTES + len(start))
         was = _Head.read(start)
+        if was is not None and HASH_BYTES + len(start) + was.size_bytes != os.fstat(file.fileno()).st_size:
+            raise ValueError("its size has changed")
         mixed = None if was is None else _Mixed.of(was, files, read)
         if mixed is None:
             return None
