@@ -12,10 +12,10 @@ imports nothing else, not even Typer: starting Python takes 15 ms, importing Typ
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from gc import freeze, set_threshold  # `gc` is a command here
 from types import MappingProxyType
 
 from pipekit import __version__
@@ -110,12 +110,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     finally:
         if argv is None:
-            gc.freeze()  # the process ends: looking for cycles among all its objects took a tenth of a run
+            freeze()  # the process ends: looking for cycles among all its objects took a tenth of a run
 
 
 def _main(words: list[str], started: bool) -> int:
     """Args: started: the process was started for this command line."""
-    gc.set_threshold(200_000)  # rows and columns are no cycles: looking for cycles among them took 7 % of a run
+    set_threshold(200_000)  # rows and columns are no cycles: looking for cycles among them took 7 % of a run
     for stream in (sys.stdout, sys.stderr):  # a file name or a terminal that is not UTF-8 must not end a run
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
