@@ -37,7 +37,7 @@ PACKED_FROM = 64
 LOOSE = 16
 """A pack is written anew once more than one of so many parts are not in it, or are no longer needed."""
 
-RECENT_BYTES = 32 << 20
+RECENT_BYTES = 24 << 20
 """Columns of one function up to this size are kept in memory for the next stage that asks for the same ones."""
 
 Block: TypeAlias = Mapping[str, Column]

@@ -143,6 +143,7 @@ class _Run:
             status = "interrupted"
             raise
         finally:
+            self.store.recent.clear()  # no further stage asks for it
             headline = headline_of(self.done.values())
             record = run_folder.record(
                 plan,

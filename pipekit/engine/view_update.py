@@ -91,7 +91,7 @@ def write_record(folder: Path, shown: Shown, settings: dict[str, Any], dataset: 
         "is_unique": shown.is_unique,
         "sheet": shown.sheet,
         "tables": dict(shown.tables),
-        "names": names,
+        "file_names": names,
         "parts": [part.to_plain() for part in parts],
     }
     (folder / RECORD).write_bytes(encode(plain))
@@ -107,7 +107,7 @@ def read_record(folder: Path) -> Record | None:
         layout = Layout(plain["settings"]["is_import"], plain["as_folders"], extra)
         sheet = tuple(SheetImage(*image) for image in plain["sheet"])
         tables = {name: [(size, sha256) for size, sha256 in chunks] for name, chunks in plain["tables"].items()}
-        shown = Shown(layout, plain["is_unique"], parts, sheet, tables, plain["names"])
+        shown = Shown(layout, plain["is_unique"], parts, sheet, tables, plain["file_names"])
         return Record(folder, data, plain["settings"], plain["failed"], shown)
     except (OSError, ValueError, KeyError, TypeError):
         return None
