@@ -103,6 +103,18 @@ class Chosen(Sequence[str]):
             return Chosen(self._texts, self._numbers[number])
         return self._texts[int(self._numbers[number])]
 
+    def __iter__(self) -> Iterator[str]:
+        data, ends = self._texts.data, self._texts._ends
+        for at in range(0, len(self), _AT_ONCE):
+            some = self._numbers[at : at + _AT_ONCE]
+            last = ends[some]
+            for start, end in zip((last - self._texts.sizes[some]).tolist(), last.tolist(), strict=True):
+                yield data[start:end].decode("utf-8", "surrogatepass")
+
+
+_AT_ONCE = 10_000
+"""Number of texts whose places are objects at once."""
+
 
 @dataclass(frozen=True, eq=False)
 class Few:
@@ -392,6 +404,7 @@ def columns_of(rows: Iterable[Any], make: MakeColumns, params: Any = None) -> Co
 
     A stage that needs a few values of each row, and not the rows, reads them so. ``make(rows, params)`` is called for new and
     changed parts of the dataset alone, and what it makes is kept as arrays, which are read in a hundredth of the time of rows.
+    Those of a dataset are read-only: copy what is to be changed.
     """
     made = getattr(rows, "columns", None)
     return made(make, params) if made is not None else columns_of_rows(list(rows), make, params)

@@ -243,7 +243,7 @@ def register_checks(register: Register) -> None:
     register("mixed_modes", f"{at}.files:mixed_modes", summary="Grey, transparent or 16-bit images among others")
     register("narrow_range", f"{at}.narrow_range:narrow_range", summary="16-bit files that use a small part of their range")
     register(
-        "shortcuts", f"{at}.shortcuts:shortcuts", summary="The format, size, quality or border predicts the class", version=2
+        "shortcuts", f"{at}.shortcuts:shortcuts", summary="The format, size, quality or border predicts the class", version=3
     )
     register("masks", f"{at}.masks:masks", summary="Masks: their size, their values, JPEG artefacts", version=2)
     register("animated", f"{at}.files:animated", summary="Files with several frames; only the first is used")

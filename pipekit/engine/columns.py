@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipekit.columnar import Column, Columns, MakeColumns, from_bytes, joined, to_bytes
+from pipekit.columnar import Column, Columns, Few, MakeColumns, Texts, from_bytes, joined, to_bytes
 from pipekit.contract import Params
+from pipekit.engine import packs
 from pipekit.errors import StageError
 from pipekit.registry.release import released_as
-from pipekit.store.columns import columns_file
+from pipekit.store.columns import columns_file, memory_file
 from pipekit.store.locations import Locations
 from pipekit.store.parts import Part, rows_at, rows_of
 from pipekit.store.rows import digest, dumps, from_row
@@ -54,29 +56,50 @@ def identity_of(part: Part | None) -> str:
     return "" if part is None else f"{part.place} {identity_of(part.of)}"
 
 
-def kept_columns(store: Store, sources: Iterable[Source], make: MakeColumns, params: Params | None) -> Columns:
+def kept_columns(
+    store: Store, sources: Iterable[Source], make: MakeColumns, params: Params | None, whose: Sequence[str] = ()
+) -> Columns:
     """The columns that a function makes of rows; those that are in the store are not made again.
+
+    Args:
+        whose: names what the rows are of, in any run: the next one finds a pack of their columns; none: there is no pack.
 
     Raises:
         StageError: the function is not marked, or makes columns of different lengths.
     """
     function, listed = function_key(make, params), list(sources)
-    counts: list[int] = []
-
-    def blocks() -> Iterator[dict[str, Column]]:
-        for source in listed:
-            path = columns_file(store.root, source.name, digest(function, source.identity))
-            data = store.checked(path)
-            if data is None:
-                data = to_bytes(_made(make, source.rows(), params))
-                store.write_checked(path, data)
-            block = from_bytes(data)
-            counts.append(len(next(iter(block.values()))))
-            yield block
-
     if not listed:
         return Columns(_made(make, (), params), [], lambda part, places: ())
-    return Columns(joined(blocks()), counts, lambda part, places: listed[part].read(places))
+    files = [columns_file(store.root, source.name, digest(function, source.identity)) for source in listed]
+
+    def block(number: int) -> dict[str, Column]:
+        data = store.checked(files[number])
+        if data is None:
+            data = to_bytes(_made(make, listed[number].rows(), params))
+            store.write_checked(files[number], data)
+        return from_bytes(data)
+
+    if whose and len(listed) >= packs.PACKED_FROM:
+        names = [file.rpartition(os.sep)[2] for file in files]
+        columns, counts = packs.packed_columns(store, memory_file(store.root, digest(*whose, function)), names, block)
+    else:
+        counts = []
+        columns = joined(_counted(map(block, range(len(listed))), counts))
+    for column in columns.values():
+        _protect(column)
+    return Columns(columns, counts, lambda part, places: listed[part].read(places))
+
+
+def _protect(column: Column) -> None:
+    """Make the numbers of a column read-only: several stages may be given the same ones."""
+    array = column.sizes if isinstance(column, Texts) else column.codes if isinstance(column, Few) else column
+    array.flags.writeable = False
+
+
+def _counted(blocks: Iterable[dict[str, Column]], counts: list[int]) -> Iterator[dict[str, Column]]:
+    for block in blocks:
+        counts.append(len(next(iter(block.values()))))
+        yield block
 
 
 def _made(make: MakeColumns, rows: Sequence[Any], params: Params | None) -> dict[str, Column]:

@@ -353,7 +353,8 @@ class StageContext:
             self.mapper.cuts.write(self._folder)
         self.uses = sorted({place for part in parts for place in part.places})
         meta = {**carried(meta, self._inputs), **counted}
-        made = open_dataset(Dataset, self._folder, index, meta, locations, self._run.store, self._run.handed)
+        whose = self._run.plan.name, self._stage.name
+        made = open_dataset(Dataset, self._folder, index, meta, locations, self._run.store, self._run.handed, whose)
         self.made.append(made)
         return made
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,9 @@ from pipekit.store.parts import FAILED, first_rows, read_index, sorted_rows
 from pipekit.store.rows import from_row, read_lines
 from pipekit.store.store import Store
 
+MOST_FIRST = 1000
+"""Number of first samples up to which they are kept in memory."""
+
 
 def open_dataset(
     kind: type[Dataset],
@@ -26,12 +29,14 @@ def open_dataset(
     locations: Locations,
     store: Store | None = None,
     handed: Handed | None = None,
+    whose: Sequence[str] = (),
 ) -> Dataset:
     """Open the index in a folder as a dataset.
 
     Args:
         store: the run's own, which reports damage.
         handed: receives the samples that a stage gets.
+        whose: the pipeline and its stage that made the dataset, see :func:`pipekit.engine.columns.kept_columns`.
     """
     told = Handed() if handed is None else handed
 
@@ -43,9 +48,17 @@ def open_dataset(
             for row in sorted_rows(locations.store, read_index(folder), scratch):
                 yield from_row(locations.unpack_row(row))
 
+    firsts: dict[tuple[Path, int], list[Sample]] = {}  # several checks and stages ask for the same ones
+
     def first(folder: Path, count: int) -> Iterator[Sample]:
-        rows = first_rows(locations.store, read_index(folder), count)
-        return iter(told.some(from_row(locations.unpack_row(row)) for row in rows))
+        known = firsts.get((folder, count))
+        if known is None:
+            rows = first_rows(locations.store, read_index(folder), count)
+            known = [from_row(locations.unpack_row(row)) for row in rows]
+            if count <= MOST_FIRST:
+                firsts.clear()
+                firsts[folder, count] = known
+        return iter(told.some(known))
 
     def failures(folder: Path) -> Iterator[Failure]:
         rows = read_lines(folder / FAILED)
@@ -60,7 +73,8 @@ def open_dataset(
         found = in_use.get(asked)
         if found is None:  # else a stage has them, and one of its functions needs them too
             sources = (source_of_part(locations.store, part, locations) for part in read_index(folder))
-            found = kept_columns(Store(locations.store) if store is None else store, sources, make, params)
+            of_project = (str(locations.project), *whose) if whose else ()
+            found = kept_columns(Store(locations.store) if store is None else store, sources, make, params, of_project)
             read = found.read
             found = in_use[asked] = replace(found, read=lambda part, places: told.some(read(part, places)))
         return told.columns(found)

@@ -76,6 +76,7 @@ class Mapped:
         of_parts: the parts of an index that go in; None for samples that are in none.
         source: the rows of a shard.
         handed: notes what a stage gets.
+        whose: see :func:`pipekit.engine.columns.kept_columns`.
     """
 
     def __init__(
@@ -86,10 +87,11 @@ class Mapped:
         of_parts: Sequence[Part] | None,
         source: Callable[[Group, Path], Source],
         handed: Handed,
+        whose: Sequence[str] = (),
     ) -> None:
         self._store, self._work, self._rows, self._of_parts, self._source = store, work, rows, of_parts, source
         self._iterator: Iterator[Any] | None = None
-        self._handed = handed
+        self._handed, self._whose = handed, whose
 
     def __iter__(self) -> Iterator[Any]:
         return self
@@ -112,7 +114,7 @@ class Mapped:
 
         self._work(absorb)
         sources = (found[part.place] for part in self._of_parts)
-        return self._handed.columns(kept_columns(self._store, sources, make, params))
+        return self._handed.columns(kept_columns(self._store, sources, make, params, self._whose))
 
     def close(self) -> None:
         if self._iterator is not None:
@@ -248,7 +250,8 @@ class Mapper:
                 for _, row in sorter:
                     yield _result(row, self.run.locations)
 
-        return Mapped(store, work, rows, parts, source, self.run.handed)
+        whose = str(self.run.plan.base_dir), self.run.plan.name, job.base
+        return Mapped(store, work, rows, parts, source, self.run.handed, whose)
 
     def keep(self, function: Any, target: str, samples: Iterable[Sample], params: Params, label: str, name: str = "") -> Kept:
         """The samples for which ``function`` does not raise, as parts of an index."""

@@ -143,6 +143,7 @@ class _Run:
             status = "interrupted"
             raise
         finally:
+            self.store.recent.clear()  # no further stage asks for it
             headline = headline_of(self.done.values())
             record = run_folder.record(
                 plan,
@@ -424,7 +425,8 @@ class _Run:
         if issubclass(kind, Dataset):
             # The cached result may come from the same images with other files beside them.
             meta = carried(manifest["meta"], self._inputs(stage))
-            artifact = open_dataset(kind, folder, manifest["digest"], meta, self.locations, self.store, self.run_context.handed)
+            whose, handed = (self.plan.name, stage.name), self.run_context.handed
+            artifact = open_dataset(kind, folder, manifest["digest"], meta, self.locations, self.store, handed, whose)
             if cached and manifest["num_failed"]:
                 check_share(
                     stage, manifest["num_failed"], manifest["num_attempted"], list(itertools.islice(artifact.failed(), 50))

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from pipekit.contract import Dataset, Sample
-from pipekit.engine.view_rows import ViewRow
+from pipekit.engine.columns import identity_of
+from pipekit.engine.view_rows import ROWS, ViewRow
 from pipekit.store.locations import Locations
 from pipekit.store.parts import Part, read_index, rows_of
-from pipekit.store.rows import encode, from_row
+from pipekit.store.rows import from_row
 from pipekit.store.wholeness import CONTENTS
 
 
@@ -46,7 +47,7 @@ def _part_to_show(root: Path, part: Part, locations: Locations, stamps: dict[str
         return (from_row(locations.unpack_row(row)) for row in rows_of(root, part))
 
     uses = [_stamp(root, place, stamps) for place in part.uses]
-    name = hashlib.sha256(encode([part.to_plain(), uses])).hexdigest()
+    name = hashlib.sha256(f"{identity_of(part)} {part.uses} {uses}".encode()).hexdigest()  # places are named by content
     return PartToShow(name, len(part), samples, _counts(part), part.digest)
 
 
@@ -94,8 +95,9 @@ class ViewPart:
 
     Attributes:
         rows: empty if they are not in memory.
-        size_bytes, sha256: of its rows in the file of rows; "" for a part that has not been written.
+        size_bytes, sha256: of its rows in a file of rows; "" for a part that has not been written.
         tars: the tars that the rows name.
+        file, begin: where its rows are.
     """
 
     name: str
@@ -105,15 +107,17 @@ class ViewPart:
     size_bytes: int = 0
     sha256: str = ""
     tars: tuple[str, ...] = ()
+    file: str = ROWS
+    begin: int = 0
 
     def to_plain(self) -> list[Any]:
         """The part without its rows."""
         survey = self.survey
         copies = [survey.extra, survey.num_images, survey.size_bytes]
-        return [self.name, self.count, copies, self.size_bytes, self.sha256, self.tars]
+        return [self.name, self.count, copies, self.size_bytes, self.sha256, self.tars, self.file, self.begin]
 
     @classmethod
     def from_plain(cls, plain: Sequence[Any]) -> ViewPart:
         """The part, without its rows."""
-        name, count, (extra, *copies), size_bytes, sha256, tars = plain
-        return cls(name, count, Survey(tuple(extra), *copies), [], size_bytes, sha256, tuple(tars))
+        name, count, (extra, *copies), size_bytes, sha256, tars, file, begin = plain
+        return cls(name, count, Survey(tuple(extra), *copies), [], size_bytes, sha256, tuple(tars), file, begin)

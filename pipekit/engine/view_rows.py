@@ -24,8 +24,9 @@ from pipekit.tasks import stated
 
 TABLE = "metadata.csv"
 
-ROWS = ".view.rows"
-"""The file of a view's rows, part after part."""
+ROWS, MORE_ROWS, NAMES = ".view.rows", ".view.more", ".view.names"
+"""Files of a view: its rows, part after part; those of parts that have come since that file was written; and eight bytes for
+each row, in the order of the parts, that stand for the name of its file."""
 
 MAX_NAME_BYTES = 255
 """Maximum length of a file name on most file systems."""

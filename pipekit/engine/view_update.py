@@ -1,8 +1,8 @@
 """Bring a view up to date: only what changed parts of the dataset show is removed and added.
 
-The view's record ``.view.json`` says what the view shows, and ``.view.rows`` has its rows. New files are made beside the view
-first. Then the view moves out of the folder of the last run, loses its record, and gets the changes by renames; the new record
-is the last of them. So a view with a record is complete, and one without is built again.
+The view's record ``.view.json`` says what the view shows, and further hidden files have its rows and names. New files are made
+beside the view first. Then the view moves out of the folder of the last run, loses its record, and gets the changes by renames;
+the new record is the last of them. So a view with a record is complete, and one without is built again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pipekit.contract import Dataset
 from pipekit.engine import view_tables
 from pipekit.engine.contact_sheets import SHEET, SheetImage
 from pipekit.engine.view_parts import PartToShow, Survey, ViewPart
-from pipekit.engine.view_rows import TABLE, Layout, Names, ViewRow, below, text
+from pipekit.engine.view_rows import MORE_ROWS, NAMES, TABLE, Layout, Names, ViewRow, below, text
 from pipekit.engine.views import FAILED_TABLE, MAX_VIEW, Shown, Views, write_failed
 from pipekit.files import hash_file
 from pipekit.store.durability import is_off, sync_file, syncs_whole_disks
@@ -30,7 +30,7 @@ from pipekit.store.rows import decode, encode
 
 RECORD = ".view.json"
 
-FORMAT = 3
+FORMAT = 4
 
 MAX_CHANGED = 100_000
 """Maximum number of rows of changed parts of a large dataset: they are in memory. With more its view is built again."""
@@ -80,7 +80,10 @@ class Record:
 def write_record(folder: Path, shown: Shown, settings: dict[str, Any], dataset: Dataset) -> None:
     """State what a finished view shows."""
     is_written = bool(shown.parts) and all(part.sha256 for part in shown.parts)
-    parts = shown.parts if is_written else view_tables.write_parts(folder, shown.parts)
+    parts, names = shown.parts, shown.names
+    if not is_written:
+        parts = view_tables.write_parts(folder, shown.parts)
+        names = view_tables.write_names(folder, shown.parts) if shown.layout.as_folders else ""
     plain = {
         "settings": settings,
         "failed": hash_file(dataset.path / FAILED),
@@ -88,6 +91,7 @@ def write_record(folder: Path, shown: Shown, settings: dict[str, Any], dataset: 
         "is_unique": shown.is_unique,
         "sheet": shown.sheet,
         "tables": dict(shown.tables),
+        "file_names": names,
         "parts": [part.to_plain() for part in parts],
     }
     (folder / RECORD).write_bytes(encode(plain))
@@ -102,7 +106,8 @@ def read_record(folder: Path) -> Record | None:
         extra = Survey.total(part.survey for part in parts).extra
         layout = Layout(plain["settings"]["is_import"], plain["as_folders"], extra)
         sheet = tuple(SheetImage(*image) for image in plain["sheet"])
-        shown = Shown(layout, plain["is_unique"], parts, sheet, plain["tables"])
+        tables = {name: [(size, sha256) for size, sha256 in chunks] for name, chunks in plain["tables"].items()}
+        shown = Shown(layout, plain["is_unique"], parts, sheet, tables, plain["file_names"])
         return Record(folder, data, plain["settings"], plain["failed"], shown)
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -209,6 +214,7 @@ def plan_update(
     if any(folder.is_symlink() for name in (*gone, *_files(staged)) for folder in {now, *_folders_of(now, name)}):
         return None  # somebody has put a link there: what it leads to is not the view's
     write_record(staged, shown, settings, dataset)
+    gone.update(name for name in (MORE_ROWS, NAMES) if (now / name).exists())  # unless they are replaced
     views.note(now.name, dataset, shown)
     return Update(now, record.data, staged, tuple(sorted(gone)))
 
@@ -297,12 +303,13 @@ class _Splice:
                 rows = list(views.put_all(staged, part, layout, there))
                 made[part.name] = ViewPart(part.name, part.count, surveys[part.name], rows)
             rows = [row for part in new for row in made[part.name].rows]
-            if layout.as_folders and not view_tables.stay_unique(now, was.parts, kept, former, rows):
-                return None
-            if not view_tables.are_plain(rows):
+            listed, unique = [made[part.name] for part in self.parts], ""
+            if layout.as_folders:
+                unique = view_tables.change_names(now, staged, was.names, was.parts, listed, former)
+            if (layout.as_folders and not unique) or not view_tables.are_plain(rows):
                 return None
             tables = view_tables.splice_all(now, staged, was.tables, former, rows, layout.header())
-            found = view_tables.write_rows(now, staged, was.parts, [made[part.name] for part in self.parts])
+            found = view_tables.write_rows(now, staged, listed)
         except (view_tables.SpliceError, OSError):
             return None
         views.on_shown(sum(part.count for part in kept.values()))
@@ -311,7 +318,7 @@ class _Splice:
             gone |= self._without_rows(staged, tables, len(layout.header()))
         if not write_failed(staged, self.dataset):
             gone.add(FAILED_TABLE)
-        shown = Shown(layout, True, found, (), tables)
+        shown = Shown(layout, True, found, (), tables, unique)
         shown = replace(shown, sheet=views.sheet(staged, shown, self.parts, was.sheet))
         if not shown.sheet:
             gone.add(SHEET)
@@ -324,7 +331,7 @@ class _Splice:
         return {row.path for row in others} - tars, copies | dict.fromkeys(tars, b"")
 
     @staticmethod
-    def _without_rows(staged: Path, tables: dict[str, str], header_bytes: int) -> set[str]:
+    def _without_rows(staged: Path, tables: dict[str, view_tables.Chunks], header_bytes: int) -> set[str]:
         """The tables that have lost their last row."""
         empty = {name for name in tables if (staged / name).exists() and (staged / name).stat().st_size == header_bytes}
         for name in empty:

@@ -116,14 +116,16 @@ class Shown:
         is_unique: whether the preferred names of all files are unique.
         parts: of the dataset.
         sheet: the images of its contact sheet; empty if it has none.
-        tables: the hash of each table, by its path below the view; none if they can't be spliced.
+        tables: the pieces of each table, by its path below the view; none if they can't be spliced.
+        names: the hash of the file of names; "" if there is none, or not yet.
     """
 
     layout: Layout
     is_unique: bool
     parts: tuple[ViewPart, ...]
     sheet: tuple[SheetImage, ...] = ()
-    tables: Mapping[str, str] = field(default_factory=dict)
+    tables: Mapping[str, view_tables.Chunks] = field(default_factory=dict)
+    names: str = ""
 
 
 @dataclass

@@ -16,7 +16,7 @@ import stat
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeAlias
 
 from pipekit.errors import UserError
 from pipekit.files.suffixes import IMAGE_SUFFIXES, codec_for, image_suffixes, suffixes_of_pillow, use_codecs
@@ -174,13 +174,17 @@ def hash_file(path: str | os.PathLike[str]) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_new(path: str | os.PathLike[str], data: bytes, mode: int = 0o644) -> None:
-    """Write a new file. Raises OSError, also if the disk accepts only a part."""
+Buffer: TypeAlias = bytes | bytearray | memoryview
+
+
+def write_new(path: str | os.PathLike[str], data: bytes | Iterable[Buffer], mode: int = 0o644) -> None:
+    """Write a new file, of one piece or several. Raises OSError, also if the disk accepts only a part."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
     try:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(handle, rest) :]
+        for piece in (data,) if isinstance(data, bytes) else data:
+            rest = memoryview(piece)
+            while rest:
+                rest = rest[os.write(handle, rest) :]
     finally:
         os.close(handle)
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -92,9 +93,9 @@ def name_groups(ids: Sequence[str], labels: Sequence[str], distances: Distances 
         distances: how different pairs of images look; None if that isn't known.
     """
     chosen = _blocks(len(ids))
-    if len(chosen) < len(ids):
-        ids, labels = [ids[i] for i in chosen], [labels[i] for i in chosen]
-    places = np.array(chosen, np.int64)
+    if sum(map(len, chosen)) < len(ids):
+        ids, labels = _some(ids, chosen), _some(labels, chosen)
+    places = np.fromiter(chain.from_iterable(chosen), np.int64)
     found = _matches(tuple(ids))
     marks = Counter((one.separator, one.word) for one in found if one is not None)
     frames = _are_frames(ids, labels)
@@ -193,12 +194,16 @@ def _frames(ids: Sequence[str], labels: Sequence[str]) -> NameGroups | None:
     return None
 
 
-def _blocks(number: int) -> list[int]:
+def _blocks(number: int) -> list[range]:
     """All images, or of many, blocks of names that follow one another: stems stay whole in them."""
     if number <= MOST:
-        return list(range(number))
+        return [range(number)]
     starts = np.linspace(0, number - BLOCK, MOST // BLOCK).astype(int).tolist()
-    return [place for start in starts for place in range(start, start + BLOCK)]
+    return [range(start, start + BLOCK) for start in starts]
+
+
+def _some(texts: Sequence[str], chosen: Iterable[range]) -> list[str]:
+    return [text for block in chosen for text in texts[block.start : block.stop]]
 
 
 def _purer(numbers: NDArray[np.int64], labels: Sequence[str], stems: Sequence[str]) -> str:

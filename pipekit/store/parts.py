@@ -15,7 +15,6 @@ import os
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -234,6 +233,7 @@ def write_index(
     for part in parts:
         tally.add_tally(part.splits, part.counts, part.tasks)
     (folder / INDEX).write_bytes(encode({"parts": [part.to_plain() for part in parts]}) + b"\n")
+    _keep_index(_version_of(os.fspath(folder / INDEX)), tuple(parts))
     listed = {failure.id: failure for failure in failed}
     names = sorted(listed)
     (folder / FAILED).write_bytes(b"".join(encode(_failed_row(listed[name], locations)) + b"\n" for name in names))
@@ -298,15 +298,32 @@ def read_index(folder: Path) -> list[Part]:
         DamagedError: the index is not what was written.
     """
     path = os.fspath(folder / INDEX)
+    version = _version_of(path)
+    found = _indexes.get(version)
+    if found is None:
+        data = Path(path).read_bytes()
+        guard.check(path, data)
+        found = tuple(Part.from_plain(plain) for plain in decode(data)["parts"])
+    _keep_index(version, found)
+    return list(found)
+
+
+KEPT_INDEXES = 4
+
+_indexes: dict[tuple[int, ...], tuple[Part, ...]] = {}
+"""The indexes that were written or read last, by the state of their files, which stays when a folder moves to its place."""
+
+
+def _version_of(path: str) -> tuple[int, ...]:
     state = os.stat(path)  # noqa: PTH116
-    return list(_read_index(path, state.st_ino, state.st_size, state.st_mtime_ns))
+    return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns
 
 
-@lru_cache(maxsize=4)
-def _read_index(path: str, *version: int) -> tuple[Part, ...]:
-    data = Path(path).read_bytes()
-    guard.check(path, data)
-    return tuple(Part.from_plain(plain) for plain in decode(data)["parts"])
+def _keep_index(version: tuple[int, ...], parts: tuple[Part, ...]) -> None:
+    _indexes.pop(version, None)
+    _indexes[version] = parts
+    while len(_indexes) > KEPT_INDEXES:
+        _indexes.pop(next(iter(_indexes)), None)
 
 
 def rows_of(root: Path, part: Part) -> Iterator[Row]:

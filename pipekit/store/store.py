@@ -38,7 +38,7 @@ from pathlib import Path
 from typing import Any
 
 from pipekit.errors import UserError
-from pipekit.files import expanded
+from pipekit.files import Buffer, expanded
 from pipekit.owners import TMP_KEPT_S, is_abandoned, new_owner, remove_abandoned
 from pipekit.store.columns import read_checked, write_checked
 from pipekit.store.durability import is_off, sync_folder, syncs_whole_disks
@@ -83,6 +83,7 @@ class Store:
 
     Attributes:
         on_damage: called with a sentence for each folder that was moved aside because it is not whole.
+        recent: what was read last and may be asked for again, by the path of its file.
 
     Raises:
         UserError: on writing, if the disk is full or the folder can't be written.
@@ -93,7 +94,8 @@ class Store:
         self.root = Path(os.path.abspath(root))
         self.on_damage: Callable[[str], None] | None = None
         self._hashes: HashMemory | None = None
-        self._whole: set[Path] = set()
+        self._whole: set[str] = set()
+        self.recent: dict[str, Any] = {}
         self._shard_dirs: dict[str, Path] = {}
         self._places: dict[str, Path] = {}
         guard.watch(self.root)
@@ -112,11 +114,12 @@ class Store:
         if self._hashes is not None:
             self._hashes.close()
             self._hashes = None
+        self.recent.clear()
 
     def shard_dir(self, key: str) -> Path:
         place = self._shard_dirs.get(key)
         if place is None:
-            place = self._shard_dirs[key] = self.root / "shards" / key[:2] / key
+            place = self._shard_dirs[key] = self.root.joinpath("shards", key[:2], key)
         return place
 
     def artifact_dir(self, key: str) -> Path:
@@ -181,21 +184,22 @@ class Store:
 
     def _has(self, place: Path) -> bool:
         """Whether a folder is there and whole by its own statement; checked once in the life of this object."""
-        if not os.path.exists(place):  # noqa: PTH110 (done for every shard)
+        path = str(place)  # a Path takes longer than the question
+        if not os.path.exists(path):  # noqa: PTH110 (done for every shard)
             return False
-        if place in self._whole:
+        if path in self._whole:
             return True
-        if problem := problem_of(place):
+        if problem := problem_of(path):
             self.set_aside(place, problem)
             return False
-        self._whole.add(place)
+        self._whole.add(path)
         if not self.read_only:
-            use(place)
+            use(path)
         return True
 
     def set_aside(self, place: Path, problem: str) -> None:
         """Move a damaged folder to ``damaged/``, so that it is recomputed, and warn."""
-        self._whole.discard(place)
+        self._whole.discard(str(place))
         if self.read_only:
             return
         aside = self.root / "damaged" / f"{time.strftime('%Y%m%dT%H%M%S')}-{place.name[:16]}-{uuid.uuid4().hex[:6]}"
@@ -220,11 +224,11 @@ class Store:
             self.set_aside(Path(path), str(error))
             return None
 
-    def write_checked(self, path: str, data: bytes) -> None:
+    def write_checked(self, path: str, *pieces: Buffer) -> None:
         """Write a file of columns, or a stage's notes."""
         if not self.read_only:
             try:
-                write_checked(self.root, path, data)
+                write_checked(self.root, path, pieces)
             except OSError as error:
                 raise translate_os_error(error, Path(path)) from error
 
@@ -301,7 +305,7 @@ class Store:
         remove_abandoned(self.root / "unsynced", ".*")  # markers that were being written
 
     def remove(self, place: Path) -> None:
-        self._whole.discard(place)
+        self._whole.discard(str(place))
         if place.exists():
             aside = self._ensure(self.root / "tmp") / new_owner()
             with contextlib.suppress(FileNotFoundError):

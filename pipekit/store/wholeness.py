@@ -76,7 +76,7 @@ def _versioned(folder: str) -> tuple[tuple[int, int], dict[str, Any]] | None:
     return (state.st_ino, state.st_mtime_ns), statement
 
 
-def problem_of(folder: Path, *, hashes: bool = False) -> str:
+def problem_of(folder: str | Path, *, hashes: bool = False) -> str:
     """Why a folder is not whole, in a few words; "" if it is.
 
     Args:
@@ -87,7 +87,7 @@ def problem_of(folder: Path, *, hashes: bool = False) -> str:
     is_checked = above == COLUMNS or parent == MEMORY
     if is_checked or above == PARTS:
         try:
-            return "" if not hashes else _problem_of_checked(folder) if is_checked else _problem_of_part(folder)
+            return "" if not hashes else _problem_of_checked(Path(root)) if is_checked else _problem_of_part(Path(root))
         except OSError as error:
             return f"it can't be read: {error.strerror}"
     found = _versioned(root)

@@ -141,6 +141,22 @@ def test_columns_are_made_of_changed_parts_alone(looking: Trial) -> None:
     assert len(made) <= 4  # a part that is split in two
 
 
+def test_columns_of_many_parts_are_read_from_one_file(looking: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipekit.engine.packs.PACKED_FROM", 4)
+    read, checked = list[str](), Store.checked
+    monkeypatch.setattr(Store, "checked", lambda self, path: read.append(path) or checked(self, path))
+    first = found(looking)
+    columns = {path.name for path in looking.store.glob("columns/*/*")}
+    read.clear()
+    looking.write("b/20.jpg")
+    second = found(looking)
+    assert second["rows"] == {**first["rows"], "b/20.jpg": "b"}
+    assert not columns.intersection(Path(path).name for path in read), "no file of a part that has not changed"
+    monkeypatch.setattr("pipekit.engine.packs.PACKED_FROM", 1000)
+    looking.write("b/21.jpg")
+    assert found(looking)["rows"] == {**second["rows"], "b/21.jpg": "b"}
+
+
 def test_another_version_makes_other_columns(looking: Trial) -> None:
     found(looking)
     (looking.path / "trial_plugin.py").write_text(PLUGIN.replace("VERSION", "2"))

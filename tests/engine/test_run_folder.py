@@ -20,8 +20,7 @@ from hypothesis import strategies as st
 from pipekit import Sample, owners
 from pipekit.engine import run_folder, views
 from pipekit.engine.run_folder import find_run, keys_in_use, list_runs, take_out
-from pipekit.engine.view_rows import ROWS, view_name
-from pipekit.engine.view_update import RECORD
+from pipekit.engine.view_rows import view_name
 from pipekit.errors import StageError, UserError
 from tests.conftest import DATA, Trial
 
@@ -31,7 +30,9 @@ STAGES = {"data": DATA, "stamp": {"use": "stamp"}, "measure": {"use": "measure"}
 def below(folder: Path) -> list[str]:
     """The files of a folder, without the records of views."""
     return sorted(
-        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() and path.name not in (RECORD, ROWS)
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.startswith(".view.")
     )
 
 

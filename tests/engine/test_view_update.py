@@ -17,7 +17,7 @@ from pipekit import images
 from pipekit.commands.contact_sheet import draw_sheet
 from pipekit.engine import run_folder, view_tables, view_update, views
 from pipekit.engine.contact_sheets import SHEET
-from pipekit.engine.view_rows import ROWS
+from pipekit.engine.view_rows import MORE_ROWS, NAMES, ROWS
 from pipekit.engine.view_update import RECORD, Update
 from tests.conftest import DATA, Trial
 
@@ -73,7 +73,7 @@ def shown(trial: Trial) -> dict[str, bytes | str]:
             found[name] = str(path.readlink()).replace(str(trial.path), "PROJECT")
         elif path.is_dir():
             found[f"{name}/"] = b""
-        elif path.name not in (RECORD, ROWS, "run.json"):
+        elif not path.name.startswith(".view.") and path.name != "run.json":
             found[name] = path.read_bytes().replace(str(trial.path).encode(), b"PROJECT")
     return found
 
@@ -161,11 +161,13 @@ def applied(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize(("seed", "settings"), [(1, {}), (2, {"views": "links"}), (3, {"views_mb": 0})])
+@pytest.mark.parametrize(("seed", "more", "settings"), [(1, 1, {}), (2, 3, {"views": "links"}), (3, 16, {"views_mb": 0})])
 def test_after_any_changes_the_view_is_that_of_a_full_build(
-    trial: Trial, applied: list[str], monkeypatch: pytest.MonkeyPatch, seed: int, settings: dict[str, Any]
+    trial: Trial, applied: list[str], monkeypatch: pytest.MonkeyPatch, seed: int, more: int, settings: dict[str, Any]
 ) -> None:
     monkeypatch.setattr(views, "can_share_blocks", lambda folder: False)
+    monkeypatch.setattr(view_tables, "CHUNK_BYTES", 300)  # some lines
+    monkeypatch.setattr(view_tables, "MOST_MORE", more)
     changes = Changes(trial.path / "images", seed)
     for _ in range(20):
         changes.add()
@@ -176,6 +178,7 @@ def test_after_any_changes_the_view_is_that_of_a_full_build(
         assert shown(trial) == fresh(trial, **settings), f"step {number}"
     assert set(applied) == {"data", *STAGES}
     assert len(applied) > 12, "else the test compares full builds"
+    assert [*(trial.path / "runs").rglob(MORE_ROWS)] or more > 1
     sources = {(path.stat().st_dev, path.stat().st_ino) for path in changes.files()}
     for path in (trial.path / "runs").rglob("*"):
         if not path.is_symlink():
@@ -405,6 +408,44 @@ def test_the_table_of_a_large_dataset_is_spliced(trial: Trial, monkeypatch: pyte
         shutil.rmtree(trial.path / "runs")
         run(trial, stages)
         assert updated == shown(trial)
+
+
+def test_the_rows_of_unchanged_parts_stay_where_they_are(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    trial.write(*(f"cat/{number:02d}.png" for number in range(40)))
+    stages = {"data": DATA, "halve": {"use": "halve"}}
+    folder = run(trial, stages)
+    written = [(folder / name / ROWS).stat().st_ino for name in stages]
+    monkeypatch.setattr(view_tables, "MOST_MORE", 4)
+    for step in range(3):
+        trial.write(f"cat/new{step}.png")
+        run(trial, stages)
+        is_kept = [(folder / name / ROWS).stat().st_ino for name in stages] == written
+        assert is_kept is all((folder / name / MORE_ROWS).exists() for name in stages)
+        assert is_kept or step, "one part of at least ten has changed"
+    trial.write(*(f"cat/again{number}.png" for number in range(9)))
+    run(trial, stages)
+    assert not any((folder / name / MORE_ROWS).exists() for name in stages), "so many parts are worth a new file"
+
+
+@pytest.mark.parametrize("edited", [NAMES, MORE_ROWS, ROWS, "train/metadata.csv"])
+def test_a_view_of_folders_whose_hidden_files_were_edited_is_built_again(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch, edited: str
+) -> None:
+    monkeypatch.setattr(view_tables, "MOST_MORE", 1)
+    trial.write(*(f"cat/{number:02d}.png" for number in range(40)))
+    stages = {"data": DATA, "halve": {"use": "halve"}}
+    run(trial, stages)
+    trial.write("cat/40.png")
+    file = run(trial, stages) / "halve" / edited
+    data = file.read_bytes()
+    file.chmod(0o644)
+    file.write_bytes(bytes([data[0] ^ 1]) + data[1:-1] + bytes([data[-1] ^ 1]))
+    trial.write(*(f"cat/{number:02d}.png" for number in range(41, 60)))
+    run(trial, stages)
+    updated = shown(trial)
+    shutil.rmtree(trial.path / "runs")
+    run(trial, stages)
+    assert updated == shown(trial)
 
 
 @pytest.mark.parametrize("edited", ["metadata.csv", ROWS])

@@ -91,23 +91,18 @@ def inspect(ctx: Context, dataset: Dataset, params: InspectParams, embeddings: E
     from pipekit.builtin.inspect.measured import measured_rows, sample_columns
     from pipekit.builtin.inspect.page import Pictures, write_page
     from pipekit.images.measuring import measure_image, measured_columns
-    from pipekit.images.near_duplicates import Indices, Prints, near_pairs_since
-    from pipekit.images.symmetric_copies import in_words, symmetric_pairs_since
+    from pipekit.images.near_duplicates import Indices, Prints
+    from pipekit.images.recalled_pairs import recalled_pairs
+    from pipekit.images.symmetric_copies import in_words
 
     words: dict[tuple[int, int], str] = {}
 
     def near(prints: Prints) -> Indices:
-        found = []
-        for name, search in ((NEAR, near_pairs_since), (SYMMETRIC, symmetric_pairs_since)):
-            notes = ctx.recall(name)
-            pairs, new_notes = search(prints, params.distance_bits, notes)
-            if new_notes != notes:
-                ctx.remember(name, new_notes)
-            found.append(pairs)
-        for first, second in found[1].tolist():
+        pairs, symmetric = recalled_pairs(ctx, prints, params.distance_bits)
+        for first, second in symmetric.tolist():
             if said := in_words(prints, first, second):
                 words[first, second] = said
-        return np.concatenate(found)
+        return np.concatenate([pairs, symmetric])
 
     threading.Thread(target=_load_ahead, name="load").start()
     measured = columns_of(ctx.map(measure_image, dataset, label="measuring", problems=True), measured_columns)
@@ -138,11 +133,6 @@ def inspect(ctx: Context, dataset: Dataset, params: InspectParams, embeddings: E
         line["check"]: _extent(line) for line in found["summary"] if line["severity"] != "info"
     }
     return ctx.artifact(Inspection, facts=facts, headline=_sentence(found))
-
-
-NEAR = "near duplicates"
-SYMMETRIC = "symmetric copies and hashes"
-"""The stage's notes of the pairs that it has found."""
 
 
 def _sight(ctx: Context, dataset: Dataset, embeddings: Embeddings | None) -> Sight | None:

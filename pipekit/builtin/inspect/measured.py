@@ -29,11 +29,12 @@ NONE = -1
 """No group, no origin."""
 
 
-@makes_columns(version=1)
+@makes_columns(version=2)
 def sample_columns(samples: Sequence[Sample], params: Any) -> dict[str, Column]:
     """What the dataset says of its images."""
     return {
         "id": Texts.of(sample.id for sample in samples),
+        "name": name_hashes(sample.id for sample in samples),
         "sha256": Texts.of(sample.sha256 for sample in samples),
         "content": short_hashes(sample.sha256 for sample in samples),
         "label": Few.of(map(stated, samples)),
@@ -41,6 +42,11 @@ def sample_columns(samples: Sequence[Sample], params: Any) -> dict[str, Column]:
         "suffix": Few.of(suffix_of(sample.image) for sample in samples),
         **origin_columns(samples),
     }
+
+
+def name_hashes(ids: Iterable[str]) -> NDArray[np.uint64]:
+    """The first 64 bits of the SHA-256 of each id: in their order, images lie in few parts of a dataset."""
+    return short_hashes(ids)[:, 0].byteswap()
 
 
 def suffix_of(path: str) -> str:
@@ -63,6 +69,8 @@ class MeasuredRows(Sequence[Mapping[str, Any]]):
         groups, origins: ``(N,) int64``, equal for near duplicates, and for copies of one original; -1 for none.
         sha256, fingerprint: of a usable image, by its number.
         row: a row as a dict.
+        names: :func:`name_hashes` of the images of the dataset; none if they are not known.
+        order: the number of each of these among the columns of the dataset.
         differences: how near duplicates differ, by the two ids: those found by features, mirrored and brighter ones.
         task: what ``label`` says, as :func:`pipekit.tasks.stated` writes it.
     """
@@ -80,6 +88,8 @@ class MeasuredRows(Sequence[Mapping[str, Any]]):
     row: Callable[[int], Mapping[str, Any]] | None = field(default=None, repr=False)
     differences: Mapping[tuple[str, str], str] = field(default_factory=dict, repr=False)
     task: str = CLASSES
+    names: NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64), repr=False)
+    order: Indices = field(default_factory=lambda: np.empty(0, np.int64), repr=False)
 
     @classmethod
     def of(cls, rows: Sequence[Mapping[str, Any]]) -> MeasuredRows:
@@ -242,6 +252,8 @@ def measured_rows(
         lambda number: hashes[int(order[number])] if number < len(order) else "",
         lambda number: fingerprint_of(prints[int(order[number])]),
         differences=differences,
+        names=samples["name"][order],
+        order=order,
     )
     return rows, order
 

@@ -8,7 +8,6 @@ and not in the object.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from math import sqrt
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipekit.builtin.inspect.measured import MeasuredRows, sample_columns
+from pipekit.builtin.inspect.measured import MeasuredRows, name_hashes, sample_columns
 from pipekit.builtin.inspect.small_tree import Node, fit_tree
 from pipekit.columnar import columns_of
 from pipekit.contract import Context, Dataset, Finding
@@ -87,8 +86,11 @@ def find_cast(rows: Sequence[Mapping[str, Any]], ctx: Context, dataset: Dataset,
     if len(set(classes.tolist())) < 2:
         return
     columns = columns_of(dataset, sample_columns)
-    wanted = {found.ids[number] for number in chosen.tolist()}
-    places = [place for place, name in enumerate(columns["id"].tolist()) if name in wanted]
+    if len(found.order):
+        places = found.order[chosen].tolist()
+    else:
+        wanted = {found.ids[number] for number in chosen.tolist()}
+        places = [place for place, name in enumerate(columns["id"].tolist()) if name in wanted]
     samples = sorted(columns.rows(places).values(), key=lambda sample: sample.id)
     measured = {row["id"]: row for row in ctx.map(measure_cast, samples, label="colours", problems=True)}
     seen = np.array(["red" in measured.get(found.ids[number], {}) for number in chosen.tolist()], np.bool_)
@@ -124,16 +126,13 @@ def _sampled(rows: MeasuredRows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     coloured = ~gray[modes.codes[chosen]]
     classes, chosen = classes[coloured], chosen[coloured]
     most = min(CAST_A_CLASS, max(FEWEST_A_CLASS, CAST_IMAGES // max(1, len(set(classes.tolist())))))
-    ids = [rows.ids[number] for number in chosen.tolist()]
-    hashes = np.fromiter((zlib.crc32(name.encode("utf-8", "surrogatepass")) for name in ids), np.uint32, len(ids))
+    hashes = rows.names[chosen] if len(rows.names) else name_hashes(rows.ids[number] for number in chosen.tolist())
     kept: list[int] = []
     for one in np.unique(classes).tolist():
         own = np.flatnonzero(classes == one)
         if len(own) < FEWEST_A_CLASS:
             continue
-        largest = np.partition(hashes[own], min(most, len(own)) - 1)[min(most, len(own)) - 1]
-        first = own[hashes[own] <= largest].tolist()
-        kept += sorted(first, key=lambda place: (hashes[place], ids[place]))[:most]
+        kept += own[np.argsort(hashes[own], kind="stable")[:most]].tolist()  # equal hashes: by id, as rows are
     places = np.array(sorted(kept), np.int64)
     return classes[places], chosen[places]
 

@@ -16,9 +16,9 @@ from pipekit.contract import Context, Dataset, Params, Sample
 from pipekit.corrected import Ledger
 from pipekit.errors import UserError
 from pipekit.images.name_groups import NameGroups, name_groups
-from pipekit.images.near_duplicates import Indices, components, near_pairs_since, unpacked
+from pipekit.images.near_duplicates import Indices, components, unpacked
 from pipekit.images.origins import origin_columns, origin_pairs
-from pipekit.images.symmetric_copies import symmetric_pairs_since
+from pipekit.images.recalled_pairs import recalled_pairs
 from pipekit.quarantine import Exclusions
 from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, labels_in, stated
 
@@ -265,21 +265,8 @@ def _near(ctx: Context, items: Items, dataset: Dataset, distance_bits: int) -> l
     measured: Mapping[str, Any] = columns_of(rows, measured_columns)
     numbers = np.flatnonzero(measured["problem"].codes[items.order] < 0)
     prints = unpacked(measured["print"][items.order[numbers]])
-    notes = ctx.recall(NEAR)
-    pairs, new_notes = near_pairs_since(prints, distance_bits, notes)
-    if new_notes != notes:
-        ctx.remember(NEAR, new_notes)
-    symmetric_notes = ctx.recall(SYMMETRIC)
-    more, new_notes = symmetric_pairs_since(prints, distance_bits, symmetric_notes)
-    if new_notes != symmetric_notes:
-        ctx.remember(SYMMETRIC, new_notes)
-    pairs = np.concatenate([pairs, more])
+    pairs = np.concatenate(recalled_pairs(ctx, prints, distance_bits))
     return [(int(first), int(second)) for first, second in numbers[pairs].tolist()]
-
-
-NEAR = "near duplicates"
-SYMMETRIC = "symmetric copies and hashes"
-"""The stage's notes of the pairs that it has found."""
 
 
 def suggested_groups(ctx: Context, items: Items, dataset: Dataset, groups: Sequence[Sequence[int]]) -> NameGroups | None:
