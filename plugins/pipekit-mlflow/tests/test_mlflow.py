@@ -172,9 +172,7 @@ def test_an_epoch_is_logged_before_the_run_has_ended(client, tmp_path, monkeypat
 
 
 def test_combinations_of_a_matrix_are_below_one_run(client, project):
-    from pipekit.engine.matrix import run_matrix
-    from pipekit.pipeline.matrix_table import matrix_of
-    from pipekit.pipeline.plan import load_plan
+    import pipekit
 
     table = {"name": "fractions", "seed": 7, "stages": {name: STAGES[name] for name in ("data", "split")}}
     shares = [{"train": 0.5, "val": 0.5}, {"train": 0.75, "val": 0.25}]
@@ -182,8 +180,7 @@ def test_combinations_of_a_matrix_are_below_one_run(client, project):
     file = project.path / "fractions.toml"
     file.write_text(tomlkit.dumps(table))
     for _ in range(2):  # the second time all is known, and nothing is logged
-        plan = load_plan(file, registry=project.registry)
-        outcome = run_matrix(plan, matrix_of(plan))
+        outcome = pipekit.run(file)
         found = {run.info.run_name: run for run in runs(client, "fractions")}
         assert sorted(found) == ["fractions", "fractions-1", "fractions-2"]
         parent = found.pop("fractions")
