@@ -77,6 +77,7 @@ VERBS = (
     "correct",
     "corrections",
     "diff_runs",
+    "docs",
     "doctor",
     "embed",
     "evaluate",
