@@ -23,6 +23,8 @@ PLUGINS := $(notdir $(patsubst %/,%,$(dir $(wildcard plugins/*/pyproject.toml)))
 
 # While other tests need the core, threads that wait for work must not keep it busy: OpenMP's do, for a third of some tests' time.
 test test-fast test-plugins coverage: export OMP_WAIT_POLICY = passive
+# Thousands of processes start: where this is set, each would compile every module that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast test-plugins coverage lint format bench docs links dist constraints clean
@@ -115,9 +117,11 @@ $(VENV)/.test: $(VENV)/.package
 	@$(INSTALL) --editable '.[test]'
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.package
+# At once what would be three installations: pip resolves all dependencies again in each.
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/.python
+	@echo "Installing pipekit, its dependencies and the tools of its developers into $(VENV) (about 2 GB; once) ..."
 	@$(INSTALL) --editable '.[test,dev]'
-	@touch $@
+	@touch $(VENV)/.package $(VENV)/.test $@
 
 $(VENV)/.docs: $(VENV)/.package
 	@$(INSTALL) --editable '.[test,docs]'

@@ -1,4 +1,4 @@
-"""`pipekit serve` compared with a bare loop on the same runtime, and 10,000 requests of which 1 % are hostile.
+"""`pipekit serve` compared with a bare loop on the same runtime, and 10,000 requests, 1 % of them hostile.
 
 Rerun: python benchmarks/serve.py [--count N] [--requests N] [--loaded MODEL]
 

@@ -54,6 +54,7 @@ TENSORFLOW: tuple[str, ...] = (
     "contract/test_components.py::test_it_keeps_its_promises[stage-export.tfrecord]",
     "contract/test_models.py",
     "engine/test_upgrade.py::test_its_models_load",
+    "learning/test_keras_backend.py::test_keras_is_whole_without_them",
     "learning/test_predictor.py::test_a_keras_model_gives_the_same_whatever_the_batches",
     "learning/test_predictor.py::test_metadata_that_does_not_fit_is_refused",
     "learning/test_predictor.py::test_a_truncated_model_file_is_refused",

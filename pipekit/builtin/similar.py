@@ -8,20 +8,18 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipekit.contract import Call, Context, Dataset, Files, Params, Sample, Uses, param, stage
 from pipekit.errors import ImageError, UserError
 from pipekit.files import PlainTable
 from pipekit.learning.embeddings import embed_parts
+from pipekit.learning.nearest import Nearest, Vectors
 from pipekit.tasks import stated, supports
 
 COLUMNS = ("query", "rank", "id", "label", "split", "similarity", "same_file", "sha256")
 
 ON_A_ROW = 12
 """Maximum number of neighbours of an image on the contact sheet."""
-
-Vectors = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ def similar(ctx: Context, queries: tuple[Dataset, ...], dataset: Dataset, params
     """
     asked = [(number, sample) for number, query in enumerate(queries) for sample in query]
     vectors = _vectors(ctx, queries, asked, params.embedder)
-    nearest = Nearest(vectors, params.nearest)
+    nearest: Nearest[str] = Nearest(vectors, params.nearest)
     problems: dict[str, str] = {}
     for part in embed_parts(ctx, dataset, params.embedder):
         nearest.add(part.ids, part.table)
@@ -73,41 +71,6 @@ def similar(ctx: Context, queries: tuple[Dataset, ...], dataset: Dataset, params
     )
 
 
-class Nearest:
-    """The nearest rows to each of some vectors, a part of the rows at a time; memory holds one part.
-
-    Attributes:
-        found: for each vector (id, cosine), the nearest first; equal ones by id.
-        num_seen: number of rows.
-    """
-
-    def __init__(self, vectors: Vectors, count: int) -> None:
-        self._vectors, self._count = unit(vectors), count
-        self.found: list[list[tuple[str, float]]] = [[] for _ in vectors]
-        self.num_seen = 0
-
-    def add(self, ids: Sequence[str], table: NDArray[np.float16]) -> None:
-        """Compare further rows."""
-        if not len(ids):
-            return
-        self.num_seen += len(ids)
-        # Not a matrix product: its last digits depend on the number of threads, and so would the order of equal ones.
-        cosines = np.einsum("nd,qd->qn", unit(table), self._vectors).astype(np.float64).round(4)
-        for number, values in enumerate(cosines):
-            likely = np.argsort(-values, kind="stable")
-            if len(likely) > self._count:
-                likely = np.flatnonzero(values >= values[likely[self._count - 1]])
-            found = [*self.found[number], *((ids[at], float(values[at])) for at in likely.tolist())]
-            self.found[number] = sorted(found, key=lambda pair: (-pair[1], pair[0]))[: self._count]
-
-
-def unit(table: Any) -> Vectors:
-    """Rows of length 1; a row of zeros stays."""
-    rows = np.asarray(table, np.float32)
-    made: Vectors = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-    return made
-
-
 def _vectors(ctx: Context, queries: Sequence[Dataset], asked: Sequence[tuple[int, Sample]], embedder: Call) -> Vectors:
     """The features of the query images, in their order."""
     found: dict[tuple[int, str], Any] = {}
@@ -122,7 +85,7 @@ def _vectors(ctx: Context, queries: Sequence[Dataset], asked: Sequence[tuple[int
     return np.stack([found[number, sample.id] for number, sample in asked]).astype(np.float32)
 
 
-def _rows(asked: Sequence[tuple[int, Sample]], nearest: Nearest, there: Mapping[str, Sample]) -> Any:
+def _rows(asked: Sequence[tuple[int, Sample]], nearest: Nearest[str], there: Mapping[str, Sample]) -> Any:
     for (_, query), found in zip(asked, nearest.found, strict=True):
         for rank, (name, cosine) in enumerate(found, 1):
             sample = there[name]
@@ -144,7 +107,7 @@ def _write(ctx: Context, rows: Sequence[Mapping[str, Any]], params: SimilarParam
 
 
 def _draw(
-    ctx: Context, asked: Sequence[tuple[int, Sample]], nearest: Nearest, there: Mapping[str, Sample], tile_px: int
+    ctx: Context, asked: Sequence[tuple[int, Sample]], nearest: Nearest[str], there: Mapping[str, Sample], tile_px: int
 ) -> None:
     """A row for each query image, with its nearest images."""
     from pipekit import images

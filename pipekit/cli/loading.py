@@ -1,4 +1,4 @@
-"""Options that several commands share: plugins to load, and how to read a source of images."""
+"""Options that several commands share: plugins to load, how to read a source of images, and how to predict."""
 
 from __future__ import annotations
 
@@ -16,6 +16,15 @@ Plugins = Annotated[
 Disabled = Annotated[
     list[str] | None,
     typer.Option("--disable", metavar="NAME", help="Do not load this plugin, in this command", show_default=False),
+]
+Mirrored = Annotated[
+    bool, typer.Option("--tta", help="Test-time augmentation: average the predictions of the image and its mirror image")
+]
+Calibrated = Annotated[
+    bool, typer.Option("--calibrated", help="Calibrate the probabilities by the model's temperature, fitted on val")
+]
+Decide = Annotated[
+    bool, typer.Option("--decide", help="Predict by the model's decision rule, a threshold or costs: see `calibrate`")
 ]
 Trust = Annotated[
     bool, typer.Option("--trust", help="Load the local plugins that the file names, and remember that you trust them")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from pipekit.cli.loading import Disabled, Plugins
+from pipekit.cli.loading import Calibrated, Decide, Disabled, Mirrored, Plugins
 from pipekit.files.urls import shown
 from pipekit.passed_over import VIDEO
 
@@ -39,15 +39,9 @@ def predict(
         Path | None,
         typer.Option(metavar="FOLDER", help="Copy each image to FOLDER/CLASS/, by its predicted class", show_default=False),
     ] = None,
-    mirrored: Annotated[
-        bool, typer.Option("--tta", help="Test-time augmentation: average the predictions of the image and its mirror image")
-    ] = False,
-    calibrated: Annotated[
-        bool, typer.Option("--calibrated", help="Calibrate the probabilities by the model's temperature, fitted on val")
-    ] = False,
-    decide: Annotated[
-        bool, typer.Option("--decide", help="Predict by the model's decision rule, a threshold or costs: see `calibrate`")
-    ] = False,
+    mirrored: Mirrored = False,
+    calibrated: Calibrated = False,
+    decide: Decide = False,
     every: Annotated[int, typer.Option(min=1, metavar="N", help="Predict only every N-th frame of a video")] = 1,
     rate: Annotated[
         float,

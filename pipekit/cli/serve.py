@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pipekit.cli.loading import Disabled, Plugins
+from pipekit.cli.loading import Calibrated, Decide, Disabled, Mirrored, Plugins
 
 
 def serve(
@@ -23,15 +23,9 @@ def serve(
             show_default=False,
         ),
     ] = "",
-    calibrated: Annotated[
-        bool, typer.Option("--calibrated", help="Calibrate the probabilities by the model's temperature, fitted on val")
-    ] = False,
-    decide: Annotated[
-        bool, typer.Option("--decide", help="Predict by the model's decision rule, a threshold or costs: see `calibrate`")
-    ] = False,
-    mirrored: Annotated[
-        bool, typer.Option("--tta", help="Test-time augmentation: average the predictions of the image and its mirror image")
-    ] = False,
+    calibrated: Calibrated = False,
+    decide: Decide = False,
+    mirrored: Mirrored = False,
     batch_size: Annotated[
         int, typer.Option(min=1, max=256, metavar="N", help="Maximum number of images that are predicted together")
     ] = 32,

@@ -84,10 +84,18 @@ def _state(folder: Path) -> tuple[int, int]:
 
 @lru_cache(maxsize=8)
 def _listed(folder: Path, mtime_ns: int, size: int) -> tuple[str, Mapping[str, int], Mapping[str, int]]:
-    """A digest, and the row of each SHA-256 and of each id, in the order of ``embeddings.npy``."""
+    """A digest, and the row of each SHA-256 and of each id, in the order of ``embeddings.npy``.
+
+    Raises:
+        ValueError: the list has another length than the features, so that it is not theirs.
+    """
+    import numpy as np
+
     data = (folder / "images.csv").read_bytes()
     digest = hashlib.sha256(data + (folder / "embedder.json").read_bytes()).hexdigest()[:16]
     rows = _images(folder)
+    if len(np.load(folder / "embeddings.npy", mmap_mode="r")) != len(rows):
+        raise ValueError(f"{folder}: images.csv and embeddings.npy have different lengths")
     by_hash = {row["sha256"]: at for at, row in enumerate(rows) if row["sha256"]}
     return digest, by_hash, {row["id"]: at for at, row in enumerate(rows)}
 

@@ -151,7 +151,7 @@ def what_more_brings(values: NDArray[Any], classes: NDArray[np.int64], rng: Any,
     The probe learns from a quarter, a half and all of four folds, and is tried on the fifth: its error falls as
     ``a + b / labels**power``, with ``a`` no less than 0 (Figueroa et al. 2012 fit such curves). The intervals (95 %) are
     Jeffreys' for the accuracy, the upper end raised by what the fifth fold adds; for the gain those of the bootstrap over the
-    images and over the draws of the parts, with the power unknown, and with the chance of which images are labelled.
+    images and over the draws of the parts, with the power unknown, and with the random choice of the labelled images.
 
     Returns:
         ``accuracy`` and ``gain``: ``(low, high)``, shares; or ``why`` they can't be stated.

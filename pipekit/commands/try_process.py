@@ -2,9 +2,10 @@
 
     {"model": "runs/pets", ...}                                  ->  {"ready": {}}
     {"id": 1, "do": "grad_cam", "about": "cat"} and the image    ->  {"id": 1, "file": "<base64 of a JPEG file>"}
-    {"id": 2, "do": "nearest", "folder": ..., "count": 8} and it ->  {"id": 2, "nearest": [["cat/1.jpg", "<SHA-256>", 0.93]]}
+    {"id": 2, "do": "nearest", "folder": ..., "count": 8} and it ->  {"id": 2, "nearest": [[17, 0.93], ...]}
 
-What can't be done is ``{"id": 1, "refused": "the reason"}``. Libraries are loaded by the first request that needs them.
+A near image is named by its row of ``embeddings.npy``. What can't be done is ``{"id": 1, "refused": "the reason"}``. Libraries
+are loaded by the first request that needs them.
 """
 
 from __future__ import annotations
@@ -28,8 +29,7 @@ def answer(wanted: Wanted, head: Mapping[str, Any], files: Sequence[bytes]) -> d
         if head["do"] == "grad_cam":
             made = trying.grad_cam(wanted.model, files[0], head.get("about", ""), wanted.plugins, wanted.disable)
             return {"file": base64.b64encode(made).decode()}
-        found = trying.nearest(Path(head["folder"]), files[0], head["count"], wanted.plugins, wanted.disable)
-        return {"nearest": [[one.id, one.sha256, one.similarity] for one in found]}
+        return {"nearest": trying.nearest(Path(head["folder"]), files[0], head["count"], wanted.plugins, wanted.disable)}
     except PipekitError as error:
         return {"refused": str(error)}
     except Exception as error:  # whatever a library does wrong with this model: the next request may succeed

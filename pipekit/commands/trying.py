@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipekit.errors import UserError
-from pipekit.files import plain_rows
 from pipekit.owners import owned_prefix
 
 if TYPE_CHECKING:
     from pipekit.learning.embedders import Embed
 
-
-@dataclass(frozen=True)
-class Neighbour:
-    """A known image that is like the tried one.
-
-    Attributes:
-        similarity: the cosine of their features; 1 is the same.
-    """
-
-    id: str
-    sha256: str
-    similarity: float
+BLOCK = 8192
+"""Rows of features that are compared at once."""
 
 
 def has_grad_cam(folder: Path) -> str:
@@ -74,36 +61,11 @@ def grad_cam(model: str, data: bytes, about: str = "", plugins: Sequence[str] = 
             os.chdir(before)
 
 
-def features_folder(base: Path, hashes: Collection[str]) -> Path | None:
-    """The newest run of `pipekit embed` in a folder of work that has features of some of the images."""
-    for file in sorted((base / "runs").glob("*/embeddings.npy"), key=_age, reverse=True):
-        if any(sha256 in hashes for _, sha256 in _listed(file.parent, _age(file))):
-            return file.parent
-    return None
-
-
-def _age(path: Path) -> int:
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return 0
-
-
-@lru_cache(maxsize=4)
-def _listed(folder: Path, age: int) -> tuple[tuple[str, str], ...]:
-    """(id, SHA-256) of the images with features, in the order of their rows."""
-    try:
-        with (folder / "images.csv").open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-            rows = plain_rows(csv.DictReader(file))
-            return tuple((row["id"], row["sha256"]) for row in rows if not row["problem"])
-    except (OSError, KeyError, csv.Error):
-        return ()
-
-
 def nearest(
     folder: Path, data: bytes, count: int, plugins: tuple[str, ...] = (), disable: tuple[str, ...] = ()
-) -> list[Neighbour]:
-    """The images of an `embed` run that are most like a file, the nearest first.
+) -> list[tuple[int, float]]:
+    """The images of an `embed` run that are most like a file, the nearest first: the row of ``embeddings.npy``, and the
+    cosine of the features.
 
     Raises:
         UserError: the embedder that made the features is not installed, or is another one now.
@@ -112,23 +74,15 @@ def nearest(
     import numpy as np
 
     from pipekit import images
+    from pipekit.learning.nearest import Nearest
 
     embed, (height, width) = _embedder(folder, plugins, disable)
     pixels = images.fitted(images.decode(data, at_least_hw=(height, width)), (height, width), "stretch")
-    own = embed(pixels[None])[0].astype(np.float32)
+    found: Nearest[int] = Nearest(embed(pixels[None]).astype(np.float32), count)
     table = np.load(folder / "embeddings.npy", mmap_mode="r")
-    listed = _listed(folder, _age(folder / "embeddings.npy"))
-    if len(listed) != len(table):
-        raise UserError(
-            f"{folder} is damaged: images.csv and embeddings.npy have different lengths", "Run `pipekit embed` again."
-        )
-    cosines = np.empty(len(table), np.float32)
-    for start in range(0, len(table), 8192):
-        rows = np.asarray(table[start : start + 8192], np.float32)
-        lengths = np.maximum(np.linalg.norm(rows, axis=1) * np.linalg.norm(own), 1e-12)
-        cosines[start : start + len(rows)] = rows @ own / lengths
-    best = np.argsort(-cosines, kind="stable")[:count].tolist()
-    return [Neighbour(listed[at][0], listed[at][1], round(float(cosines[at]), 4)) for at in best]
+    for start in range(0, len(table), BLOCK):
+        found.add(range(start, min(start + BLOCK, len(table))), table[start : start + BLOCK])
+    return found.found[0]
 
 
 @lru_cache(maxsize=1)

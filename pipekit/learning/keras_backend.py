@@ -49,7 +49,7 @@ def load_keras() -> ModuleType:
         if "keras" not in sys.modules or "tensorflow" not in sys.modules:
             require_keras()
             os.environ["KERAS_BACKEND"] = "tensorflow"
-            with without_chatter(), without_socket(), without_collections():
+            with without_chatter(), without_socket(), without_collections(), without(*UNUSED):
                 import tensorflow
 
                 # Listing devices for the first time prints more, on machines with a CUDA build and no GPU.
@@ -76,6 +76,36 @@ def without_collections() -> Iterator[None]:
             gc.unfreeze()
         if enabled:
             gc.enable()
+
+
+UNUSED = ("IPython", "cv2", "matplotlib", "sklearn")
+"""What Keras imports where it is installed, for its own plots and wrappers: a third of the time of its import."""
+
+
+@contextmanager
+def without(*names: str) -> Iterator[None]:
+    """Let imports of this thread not find these packages, unless they are loaded already; other threads find them.
+
+    Keras then has no plots (`keras.visualization`) and no wrappers for scikit-learn (`keras.wrappers`). A program that wants
+    them imports Keras itself, before pipekit does.
+    """
+    hider = _Hider(names)
+    sys.meta_path.insert(0, hider)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(hider)
+
+
+class _Hider:
+    """A finder that hides packages from one thread."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self._names, self._thread = names, threading.get_ident()
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name in self._names and threading.get_ident() == self._thread:
+            raise ModuleNotFoundError(f"{name} is not needed by Keras here", name=name)
 
 
 @contextmanager

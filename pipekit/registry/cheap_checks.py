@@ -99,9 +99,9 @@ def _unread(samples: Iterable[Sample]) -> Iterator[str]:
         except (OSError, DamagedError, ImageError):
             continue
         channels, read = unread_channels(data)
-        what = f"{frames:,} pages or frames, of which the first is read" if frames > 1 else ""
+        what = f"{frames:,} pages or frames: only the first is read" if frames > 1 else ""
         if channels > read:
-            what += f"{' and ' if what else ''}{channels} channels, of which {read} {'is' if read == 1 else 'are'} read"
+            what += f"{' and ' if what else ''}{channels} channels: only {read} {'is' if read == 1 else 'are'} read"
         if what:
             yield f"images may hold more than is read. For example: {sample.id} has {what}"
             return

@@ -11,6 +11,8 @@ from starlette.datastructures import Headers, QueryParams
 from starlette.responses import PlainTextResponse, RedirectResponse
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 POLICY = {
@@ -26,6 +28,20 @@ POLICY = {
 
 OWN_HEADER = "x-pipekit"
 """A header that no page of another origin can send without being asked first."""
+
+
+def with_policy(send: Send, answered: Callable[[int], None] = lambda status: None) -> Send:
+    """``send``, with :data:`POLICY` in each answer that does not state its own. ``answered`` is called with its status."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            own = {name for name, _ in message["headers"]}
+            policy = [(name.encode(), value.encode()) for name, value in POLICY.items() if name.encode() not in own]
+            message["headers"] = [*message["headers"], *policy]
+            answered(message["status"])
+        await send(message)
+
+    return sending
 
 
 class Guard:
@@ -45,15 +61,8 @@ class Guard:
                 await self.app(scope, receive, send)
             return
 
-        async def with_policy(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                own = {name for name, _ in message["headers"]}
-                policy = [(name.encode(), value.encode()) for name, value in POLICY.items() if name.encode() not in own]
-                message["headers"] = [*message["headers"], *policy]
-            await send(message)
-
         refused = self._refuse(scope)
-        await (refused or self.app)(scope, receive, with_policy)
+        await (refused or self.app)(scope, receive, with_policy(send))
 
     def _refuse(self, scope: Scope) -> ASGIApp | None:
         """The answer to a request that goes no further; None lets it through."""

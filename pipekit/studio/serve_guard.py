@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 
-from pipekit.studio.guard import POLICY
+from pipekit.studio.guard import with_policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class ServeGuard:
@@ -42,16 +42,9 @@ class ServeGuard:
         if scope["type"] != "http":
             return
 
-        async def with_policy(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                own = {name for name, _ in message["headers"]}
-                policy = [(name.encode(), value.encode()) for name, value in POLICY.items() if name.encode() not in own]
-                message["headers"] = [*message["headers"], *policy]
-                self.answered(scope["path"], message["status"])
-            await send(message)
-
         refused = self._refuse(scope)
-        await (refused or self.app)(scope, receive, with_policy)
+        sending = with_policy(send, lambda status: self.answered(scope["path"], status))
+        await (refused or self.app)(scope, receive, sending)
 
     def _refuse(self, scope: Scope) -> ASGIApp | None:
         """The answer to a request that goes no further; None lets it through."""

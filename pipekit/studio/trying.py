@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -17,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from pipekit.commands.serve import Wanted, is_served_format, shortened
-from pipekit.commands.trying import features_folder, has_grad_cam
+from pipekit.commands.trying import has_grad_cam
 from pipekit.errors import PipekitError, UserError
 from pipekit.studio.answers import answered, body_of, problem, project_of
 from pipekit.studio.project import GoneError, Project
@@ -106,17 +105,12 @@ def listed(project: Project, request: Request) -> Any:
     """The runs with a model, the newest first; what each can show; and whether known images can be compared."""
     base = project.source.base
     runs = [run for run in project.runs() if run["model"]]
-    folder = features_folder(base, _hashes(project))
+    features = project.features(project.catalog)
     return {
         "runs": [{**run, "no_grad_cam": has_grad_cam(base / "runs" / run["name"])} for run in runs],
-        "features": None if folder is None else folder.name,
+        "features": None if features is None else features.folder.name,
         "options": project.options.words,
     }
-
-
-def _hashes(project: Project) -> dict[str, int]:
-    """SHA-256 -> row."""
-    return {one.tobytes().hex(): row for row, one in enumerate(project.catalog.hashes)}
 
 
 def tried(work: Callable[[Project, Trying, Request, bytes], Response]) -> Any:
@@ -166,24 +160,20 @@ def grad_cam(project: Project, trying: Trying, request: Request, body: bytes) ->
 
 def nearest(project: Project, trying: Trying, request: Request, body: bytes) -> Response:
     """The rows of the known images that are most like it, the nearest first."""
-    catalog, rows = project.at(request.query_params.get("digest", "")), _hashes(project)
-    folder = features_folder(project.source.base, rows)
-    if folder is None:
+    catalog = project.at(request.query_params.get("digest", ""))
+    features = project.features(catalog)
+    if features is None:
         raise UserError("there are no features of these images yet")
     worker = trying.worker(project, named_run(project, request), "try_process")
-    head: dict[str, Any] = {"do": "nearest", "folder": str(Path(folder).absolute()), "count": 4 * NEAREST}
+    head: dict[str, Any] = {"do": "nearest", "folder": str(features.folder.absolute()), "count": 4 * NEAREST}
     found = worker.ask([body], **head).result(ANSWER_S)
     if "refused" in found:
         return problem(found["refused"], "", 422)
     labels = catalog.categories["label"]
     listed = [
-        {
-            "row": rows[sha256],
-            "label": labels.names[code] if (code := labels.codes[rows[sha256]]) >= 0 else "",
-            "similarity": near,
-        }
-        for _, sha256, near in found["nearest"]
-        if sha256 in rows
+        {"row": int(row), "label": labels.names[code] if (code := labels.codes[row]) >= 0 else "", "similarity": near}
+        for at, near in found["nearest"]
+        for row in (features.rows == at).nonzero()[0][:1]  # the run may have images that this dataset has not
     ]
     return _sent(listed[:NEAREST])
 

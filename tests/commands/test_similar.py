@@ -11,9 +11,9 @@ import pytest
 
 import pipekit as package
 from pipekit import images
-from pipekit.builtin.similar import Nearest
 from pipekit.engine.adhoc import AdhocPipeline
 from pipekit.errors import PlanError, UserError
+from pipekit.learning.nearest import Nearest
 
 EMBEDDER = '''
 """An embedder without a network: the mean colour, about its middle."""
@@ -54,7 +54,7 @@ def test_the_nearest_are_the_nearest_in_any_parts_and_equal_ones_come_by_id() ->
     table = np.array([[1, 0], [0, 1], [1, 1], [2, 0], [-1, 0], [0, 0]], np.float16)
     names = ["d", "b", "c", "a", "e", "zero"]
     for cuts in ([6], [1, 5], [2, 2, 2], [1] * 6):
-        nearest = Nearest(np.array([[3, 0], [0, 5]], np.float32), 3)
+        nearest: Nearest[str] = Nearest(np.array([[3, 0], [0, 5]], np.float32), 3)
         for end, size in zip(np.cumsum(cuts), cuts, strict=True):
             nearest.add(names[end - size : end], table[end - size : end])
         assert nearest.found == [[("a", 1.0), ("d", 1.0), ("c", 0.7071)], [("b", 1.0), ("c", 0.7071), ("a", 0.0)]]

@@ -155,10 +155,10 @@ def test_pages_and_channels_that_are_not_read_are_said_on_import(tmp_path: Path)
     page.save(tmp_path / "images/b.tif", save_all=True, append_images=[page, page])
     plan = load_plan(table={"name": "t", "stages": {"data": {"use": "import.folders", "path": "images"}}}, base_dir=tmp_path)
     (said,) = run_plan(plan, silent, publish=False).stages[0].warnings
-    assert said == "images may hold more than is read. For example: b.tif has 3 pages or frames, of which the first is read"
+    assert said == "images may hold more than is read. For example: b.tif has 3 pages or frames: only the first is read"
     Pillow.new("RGBX", (8, 8)).save(tmp_path / "images/a.tif")
     assert list(_unread([Sample(name, str(tmp_path / "images" / name)) for name in ("a.tif", "b.tif")])) == [
-        "images may hold more than is read. For example: a.tif has 4 channels, of which 3 are read"
+        "images may hold more than is read. For example: a.tif has 4 channels: only 3 are read"
     ]
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import gc
 import importlib
 import socket
+import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
-from pipekit.learning.keras_backend import without_collections, without_socket
+from pipekit.learning.keras_backend import UNUSED, without, without_collections, without_socket
 
 
 def made() -> list[list[int]]:
@@ -75,3 +78,33 @@ def test_the_import_opens_no_socket_and_leaves_connections_as_they_are(monkeypat
     with without_socket():
         assert socket.has_ipv6
     assert not again.HAS_IPV6
+
+
+def test_a_package_is_hidden_from_the_importing_thread_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in ("plots_of_a_test", "words_of_a_test", "loaded_of_a_test"):
+        (tmp_path / f"{name}.py").write_text("", "utf-8")
+    importlib.import_module("loaded_of_a_test")
+    with without("plots_of_a_test", "loaded_of_a_test"):
+        with pytest.raises(ModuleNotFoundError, match="not needed by Keras"):
+            importlib.import_module("plots_of_a_test")
+        importlib.import_module("words_of_a_test")
+        importlib.import_module("loaded_of_a_test")
+        with ThreadPoolExecutor(1) as other:
+            assert other.submit(importlib.import_module, "plots_of_a_test").result()
+    monkeypatch.delitem(sys.modules, "plots_of_a_test")
+    assert importlib.import_module("plots_of_a_test")
+
+
+def test_keras_is_whole_without_them() -> None:
+    """In a process of its own: here they may be loaded."""
+    code = f"""
+import sys
+from pipekit.learning.keras_backend import load_keras
+keras = load_keras()
+assert not [name for name in {UNUSED!r} if name in sys.modules]
+import cv2, matplotlib, sklearn
+model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, activation="softmax")])
+assert model(keras.ops.ones((1, 4))).shape == (1, 2)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

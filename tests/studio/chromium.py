@@ -71,7 +71,8 @@ class Chromium:
         self._session = ""
         self.errors: list[str] = []
         self.requests: list[tuple[str, str]] = []
-        target = self.call("Target.getTargets")["targetInfos"][0]["targetId"]
+        # A page of this call's own: at its start the browser lists others too, which may be gone a moment later.
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.call(f"{domain}.enable")

@@ -74,6 +74,8 @@ def test_an_image_is_found_by_its_content(project: Project, work: Path) -> None:
     hashes = [one.tobytes().hex() for one in catalog.hashes]
     write_features(work / "runs" / "old", list(catalog.ids)[:5], hashes[:5], groups(5)[0])
     write_features(work / "runs" / "most", [f"elsewhere/{n}" for n in range(11)], hashes[:0:-1], groups(11)[0])
+    unlike = write_features(work / "runs" / "of_another_list", list(catalog.ids), hashes, groups(12)[0])
+    np.save(unlike / "embeddings.npy", np.zeros((11, 4), np.float16))
     (work / "runs" / "broken").mkdir()
     (work / "runs" / "broken" / "embeddings.npy").write_bytes(b"")
     found = find_features(catalog, work)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -142,24 +144,45 @@ def test_the_nearest_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     embedder_by_hand(monkeypatch)
     colours = [(250, 10, 10), (10, 250, 10), (200, 100, 10), (10, 10, 250)]
     write_features(tmp_path / "runs" / "embed", colours)
-    folder = ways.features_folder(tmp_path, {f"{2:064x}"})
-    assert folder == tmp_path / "runs" / "embed"
-    assert ways.features_folder(tmp_path, {f"{9:064x}"}) is None
+    folder = tmp_path / "runs" / "embed"
     found = ways.nearest(folder, images.encode(np.full((30, 20, 3), (250, 10, 10), np.uint8), "png"), 3)
     own = np.array(colours, float)
     cosines = own @ own[0] / np.linalg.norm(own, axis=1) / np.linalg.norm(own[0])
-    assert [one.id for one in found] == [f"{at}.png" for at in np.argsort(-cosines)[:3]]
-    np.testing.assert_allclose([one.similarity for one in found], sorted(cosines, reverse=True)[:3], atol=1e-3)
+    assert [row for row, _ in found] == np.argsort(-cosines)[:3].tolist()
+    np.testing.assert_allclose([near for _, near in found], sorted(cosines, reverse=True)[:3], atol=1e-3)
     with pytest.raises(ImageError):
         ways.nearest(folder, b"no image", 3)
 
 
-def test_features_that_do_not_fit_their_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    embedder_by_hand(monkeypatch)
-    write_features(tmp_path / "runs" / "embed", [(1, 2, 3), (4, 5, 6)])
-    np.save(tmp_path / "runs" / "embed" / "embeddings.npy", np.zeros((3, 3), np.float16))
-    with pytest.raises(UserError, match="different lengths"):
-        ways.nearest(tmp_path / "runs" / "embed", images.encode(np.zeros((8, 8, 3), np.uint8), "png"), 1)
+def test_near_images_are_those_of_the_dataset(place: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run has the dataset's images in another order, and one that the dataset has not."""
+    catalog = place.app.app.state.project.catalog
+    hashes = [one.tobytes().hex() for one in catalog.hashes]
+    folder = base_of(place) / "runs" / "features"
+    write_features(folder, [(1, 2, 3)] * 4)
+    rows = [f"x{number}.png,,,{sha256}," for number, sha256 in enumerate([hashes[5], "1" * 64, hashes[0], hashes[7]])]
+    (folder / "images.csv").write_text("\n".join(["id,label,split,sha256,problem", *rows]) + "\n", "utf-8")
+    (folder / "embedder.json").write_text("{}", "utf-8")
+
+    class Process:
+        def ask(self, files: list[bytes], **head: Any) -> Future[dict[str, Any]]:
+            assert (head["do"], head["folder"]) == ("nearest", str(folder))
+            answer: Future[dict[str, Any]] = Future()
+            answer.set_result({"nearest": [[3, 0.9], [1, 0.8], [0, 0.7]]})
+            return answer
+
+    monkeypatch.setattr(place.app.app.state.trying, "worker", lambda *_: Process())
+    digest = place.get("/api/index").json["digest"]
+    data = images.encode(np.zeros((20, 20, 3), np.uint8), "png")
+    try:
+        assert place.get("/api/try").json["features"] == "features"
+        found = post(place, f"/api/try/colours/nearest?digest={digest}", data).json
+    finally:
+        shutil.rmtree(folder)
+    labels = catalog.categories["label"]
+    assert found == [
+        {"row": row, "label": labels.names[labels.codes[row]], "similarity": near} for row, near in ((7, 0.9), (5, 0.7))
+    ]
 
 
 def test_features_of_another_embedder(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ async function draw() {
     const found = urls.get(one.row);
     return el("button", { type: "button", class: "shot", title: found.id, onclick: () => { row = one.row; draw().catch(failed); } }, el("span", { class: "frame" }, el("img", { alt: found.id, src: found.url || null })), el("span", { class: "caption" }, one.label ? `${one.label}?` : ""));
   }));
-  order.textContent = about && about.by === "typical" ? "Typical images first: the middle of groups in which nothing is labelled." : about && about.by === "unsure" ? "Images of which the probe is unsure, each unlike those before it." : "";
+  order.textContent = about && about.by === "typical" ? "Typical images first: the middle of groups in which nothing is labelled." : about && about.by === "unsure" ? "Images whose class the probe is unsure about, each unlike those before it." : "";
   said();
   const upcoming = coming[0];
   if (upcoming) new Image().src = `${dataset.base}/image/${upcoming.row}`; // the next one is there before it is asked for

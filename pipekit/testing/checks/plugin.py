@@ -240,7 +240,7 @@ def _stray(paths: list[str], trial: Trial) -> list[str]:
     hidden += ["/dev", "/proc"]
     home = str(Path.home()) + os.sep
     found = outside(paths, *trial.own, *filter(None, hidden))
-    return [path for path in found if not path.removeprefix(home).startswith(".") and "__pycache__" not in path]
+    return [path for path in found if not path.removeprefix(home).startswith(".")]
 
 
 def _problem_of_call(call: Callable[..., Any], values: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate"}
@@ -61,7 +62,8 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def outside(paths: Iterable[str], *allowed: str) -> list[str]:
-    """Those of some paths that lie in none of the allowed folders."""
+    """Those of some paths that lie in none of the allowed folders. Byte code of what is imported is Python's own."""
     roots = [os.path.abspath(one) for one in allowed]
     roots += [os.path.realpath(one) for one in roots]
-    return [path for path in paths if not any(path == root or path.startswith(f"{root}{os.sep}") for root in roots)]
+    ours = (path for path in paths if "__pycache__" not in Path(path).parts)
+    return [path for path in ours if not any(path == root or path.startswith(f"{root}{os.sep}") for root in roots)]
