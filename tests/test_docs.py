@@ -241,6 +241,19 @@ def test_commands_run(page: Path, tmp_path: Path, environment: dict[str, str]) -
             assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
 
 
+@pytest.mark.parametrize("place", ["howto/groups.md", "stages/split.md"])
+def test_group_patterns_match_ids_with_a_class_folder(place: str) -> None:
+    """An id begins with the class folder, so a pattern that begins with ``^`` and the name of a file matches none."""
+    ids = ("benign/patient_012_3.jpg", "cat/IMG_20260101_120000.jpg", "cat/video3_7.jpg")
+    text = (DOCS / place).read_text("utf-8")
+    shown = re.findall(r"--group-pattern '([^']+)'", text) + [
+        tomllib.loads(line)["group_pattern"] for line in re.findall(r'group_pattern = "[^"]+"', text)
+    ]
+    assert shown
+    for pattern in shown:
+        assert any(re.search(pattern, name) for name in ids), pattern
+
+
 # --- commands ------------------------------------------------------------------------------------------------------------
 
 
