@@ -15,10 +15,9 @@ from types import ModuleType
 from typing import Any, get_origin
 
 from pipekit.cli import COMMANDS
-from pipekit.contract import Slot
-from pipekit.registry.component import Component, first_line
-from pipekit.registry.param_rows import ParamRow, param_rows
-from pipekit.registry.registry import KINDS, Registry, load_registry
+from pipekit.commands.docs import Pictures, cell, kind_page
+from pipekit.registry.component import Component
+from pipekit.registry.registry import KINDS, load_registry
 
 DOCS = Path(__file__).parent
 OUT = DOCS / "_generated"
@@ -26,85 +25,27 @@ PACKAGE = DOCS.parent / "pipekit"
 MAP = DOCS / "map.md"
 STABLE = DOCS / "plugins" / "versioning.md"
 
-TITLES = {
-    "stage": "Stages",
-    "op": "Ops",
-    "recipe": "Recipes",
-    "model": "Models",
-    "loss": "Losses",
-    "metric": "Metrics",
-    "optimizer": "Optimizers",
-    "schedule": "Schedules",
-    "sampler": "Samplers",
-    "callback": "Callbacks",
-    "importer": "Importers",
-    "exporter": "Exporters",
-    "detector": "Detectors",
-    "embedder": "Embedders",
-    "projection": "Projections",
-    "splitter": "Splitters",
-    "check": "Dataset checks",
-    "report_section": "Report sections",
-    "compare_metric": "Comparison metrics",
-    "codec": "Codecs",
-    "executor": "Executors",
-    "command": "Commands",
-    "page": "Pages of the studio",
-}
+PHOTO = DOCS.parent / "sample_data" / "photos" / "cat.jpg"
+"""The image on the pictures of ops, recipes and detectors."""
 
 
 def main() -> None:
     OUT.mkdir(exist_ok=True)
     registry = load_registry(installed=False)
+    pictures = Pictures(registry, PHOTO)
+    draw = pictures.into(OUT / "pictures", "pictures")
     for kind in KINDS:
-        (OUT / f"{kind}.md").write_text("\n".join(kind_page(registry, kind)) + "\n", encoding="utf-8")
+        lines = kind_page(registry, kind, more_about, draw)
+        (OUT / f"{kind}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (OUT / "commands.md").write_text("\n".join(commands_page()) + "\n", encoding="utf-8")
     (OUT / "python.md").write_text("\n".join(python_page()) + "\n", encoding="utf-8")
     MAP.write_text(with_rooms(MAP.read_text("utf-8")), encoding="utf-8")
 
 
-def kind_page(registry: Registry, kind: str) -> Iterator[str]:
-    """All components of a kind, each with its parameters."""
-    yield f"# {TITLES[kind]}\n"
-    found = registry.components(kind)
-    if not found:
-        yield "None in the box."
-    for component in found:
-        yield from component_part(component)
-
-
-def component_part(component: Component) -> Iterator[str]:
-    yield f"## {component.name}\n"
-    yield f"{cell(component.summary or first_line(component.load()))}.\n"
+def more_about(component: Component) -> str:
+    """A link to the component's own page."""
     page = DOCS / f"{component.kind}s" / f"{component.name}.md"
-    if page.exists():
-        yield f"[More about it](../{page.relative_to(DOCS).as_posix()})\n"
-    if component.kind == "stage":
-        contract = component.contract()
-        takes = ", ".join(slot_text(slot) for slot in contract.slots) or "nothing"
-        yield f"Takes: {takes}. Makes: `{contract.output.kind}`.\n"
-    rows = [] if component.name.endswith(".*") else param_rows(component.params_type())
-    yield from params_table(rows)
-
-
-def params_table(rows: list[ParamRow]) -> Iterator[str]:
-    if not rows:
-        return
-    yield "| parameter | type | default | what it is |"
-    yield "|---|---|---|---|"
-    for row in rows:
-        yield f"| `{row.name}` | {cell(row.details)} | `{cell(row.default)}` | {cell(row.description)} |"
-    yield ""
-
-
-def slot_text(slot: Slot) -> str:
-    notes = [*(["several"] if slot.many else []), *([] if slot.required else ["may be left out"])]
-    return f"`{slot.name}` ({', '.join([slot.artifact.kind, *notes])})"
-
-
-def cell(text: str) -> str:
-    """Text for a cell of a Markdown table."""
-    return text.replace("|", "\\|").replace("<", "&lt;")
+    return f"[More about it](../{page.relative_to(DOCS).as_posix()})" if page.exists() else ""
 
 
 def commands_page() -> Iterator[str]:

@@ -74,6 +74,7 @@ VERBS = (
     "correct",
     "corrections",
     "diff_runs",
+    "docs",
     "doctor",
     "embed",
     "evaluate",

@@ -55,6 +55,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
     "Components and installation": {
         "components": "List stages, ops, models …, and show their parameters",
         "plugins": "List plugins, and say why one is broken",
+        "docs": "Write pages about all components, with pictures",
         "schema": "Print the JSON Schema of the pipeline file, for editors",
         "doctor": "Check this installation for problems",
     },

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -98,12 +99,55 @@ def make_table(
     firm: Sequence[int] = (0,),
     header: bool = True,
 ) -> RenderableType:
-    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=NAME, show_header=header)
-    for number, name in enumerate(headers):
-        grid.add_column(name, justify="right" if number in right else "left", overflow="fold", no_wrap=number in firm)
-    for row in rows:
-        grid.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
+    """The table of :func:`table`. On a terminal too narrow for its words, each row becomes a block of lines."""
+    cells = [[cell if isinstance(cell, Text) else Text(cell) for cell in row] for row in rows]
+    if _is_too_narrow(headers if header else [""] * len(headers), cells, firm):
+        grid = _blocks(headers, cells)
+    else:
+        grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=NAME, show_header=header)
+        for number, name in enumerate(headers):
+            grid.add_column(name, justify="right" if number in right else "left", overflow="fold", no_wrap=number in firm)
+        for row in cells:
+            grid.add_row(*row)
     return Group(Text(title, NAME), grid) if title else grid
+
+
+LONG_WORD = 24
+"""Columns of a word from which on it may be broken: a path, an id."""
+
+FEW_COLUMNS = 16
+"""A text that is wrapped into fewer can't be read."""
+
+
+def _is_too_narrow(headers: Sequence[str], rows: Sequence[Sequence[Text]], firm: Sequence[int]) -> bool:
+    """Whether columns of this terminal would break words."""
+    out = console()
+    if not out.is_terminal or len(headers) < 3:
+        return False
+    needed = 2 * (len(headers) - 1)
+    for number, name in enumerate(headers):
+        texts = [name, *(row[number].plain for row in rows)]
+        needed += max(cell_len(text) if number in firm else _least_width(text) for text in texts)
+    return needed > out.width
+
+
+def _least_width(text: str) -> int:
+    """Columns that a text needs where it may be wrapped between words."""
+    longest = max((min(cell_len(word), LONG_WORD) for word in text.split()), default=0)
+    return min(cell_len(text), max(longest, FEW_COLUMNS))
+
+
+def _blocks(headers: Sequence[str], rows: Sequence[Sequence[Text]]) -> RenderableType:
+    """Rows below each other: the first cell, and a line for each other one that is not empty."""
+    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    grid.add_column(no_wrap=True, style=DIM)
+    grid.add_column(overflow="fold")
+    for row in rows:
+        grid.add_row(Text(headers[0]), Text.assemble(row[0], style=NAME))
+        for name, cell in list(zip(headers, row, strict=True))[1:]:
+            if cell.plain:
+                grid.add_row(Text(f"  {name}"), cell)
+    return grid
 
 
 def coloured(text: str, style: str) -> Text:
@@ -134,7 +178,17 @@ def finding(state: str, what: str, text: str, fix: str = "") -> None:
     out = console()
     mark, plain, style = _STATES[state]
     lead = mark if out.encoding.lower().startswith("utf") else plain
-    out.print(Text.assemble((lead, style), " ", (f"{what:<12}", NAME), " ", text), soft_wrap=True)
+    if out.is_terminal:
+        if cell_len(what) > 12:
+            out.print(Text.assemble((lead, style), " ", (what, NAME)), soft_wrap=True)
+            lead, what = " ", ""
+        grid = Table.grid(padding=(0, 1, 0, 0))
+        for overflow in ("ignore", "ignore", "fold"):
+            grid.add_column(no_wrap=overflow == "ignore", overflow=overflow)
+        grid.add_row(Text(lead, style), Text(f"{what:<12}", NAME), Text(text))
+        out.print(grid)
+    else:
+        out.print(Text.assemble((lead, style), " ", (f"{what:<12}", NAME), " ", text), soft_wrap=True)
     if fix:
         out.print(Text(f"{'':15}{fix}", WARN), soft_wrap=True)
 

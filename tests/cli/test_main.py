@@ -77,6 +77,13 @@ def test_a_misspelt_word_is_answered_in_one_form(pipekit, words: tuple[str, ...]
     assert second.startswith("  See: pipekit")
 
 
+def test_a_value_without_the_name_of_its_option_is_answered_with_the_options(pipekit) -> None:
+    refused = pipekit("export", "runs/pets", "onnx")
+    assert refused.code == 2
+    assert "pipekit export takes MODEL; options need their names, such as --to FORMAT, --out FOLDER" in refused.err
+    assert "takes [KIND] [NAME]; options" in pipekit("components", "a", "b", "c").err
+
+
 def test_a_misspelt_command_is_guessed(pipekit) -> None:
     assert "Did you mean 'components'" in pipekit("componets").err
 

@@ -103,6 +103,7 @@ LOADING = [
     ("augment", "."),
     ("compare", "first", "second"),
     ("components",),
+    ("docs",),
     ("embed", "."),
     ("evaluate", "model", "."),
     ("explain", "model", "a.toml"),

@@ -87,6 +87,48 @@ def test_a_table_has_no_frame_no_trailing_space_and_no_markup(capsys: pytest.Cap
     assert capsys.readouterr().out.splitlines() == ["name            size", "[bold]a[/bold]     1", "b                 20"]
 
 
+def on_terminal(monkeypatch: pytest.MonkeyPatch, width: int) -> io.StringIO:
+    """What is printed to a terminal of this width."""
+    screen = io.StringIO()
+    made = Console(file=screen, width=width, force_terminal=True, color_system=None, markup=False, highlight=False)
+    monkeypatch.setattr(ui, "console", lambda stderr=False: made)
+    return screen
+
+
+@pytest.mark.parametrize("width", [60, 61])
+def test_a_table_too_narrow_for_its_words_becomes_blocks(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    """Columns: 13, 16 at least, 28 as it is firm; with the gaps 61."""
+    screen = on_terminal(monkeypatch, width)
+    ui.table(("name", "what", "id"), [("transcription", "a text of many words", "x" * 28), ("b", "", "1")], firm=(0, 2))
+    lines = [line.rstrip() for line in screen.getvalue().splitlines()]
+    if width == 61:
+        assert lines[0].split() == ["name", "what", "id"]
+        return
+    assert lines == [
+        "name    transcription",
+        "  what  a text of many words",
+        f"  id    {'x' * 28}",
+        "name    b",
+        "  id    1",
+    ]
+
+
+def test_a_diagnosis_is_wrapped_between_words_on_a_terminal_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ui.finding("ok", "memory", "a rather long text that has to be wrapped")
+    assert len(capsys.readouterr().out.splitlines()) == 1
+    screen = on_terminal(monkeypatch, 40)
+    ui.finding("ok", "memory", "a rather long text that has to be wrapped")
+    ui.finding("ok", "a long name of it", "a text")
+    assert [line.rstrip() for line in screen.getvalue().splitlines()] == [
+        "✓ memory       a rather long text that",
+        "               has to be wrapped",
+        "✓ a long name of it",
+        "               a text",
+    ]
+
+
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     ui.write_text(tmp_path / "a.json", "{}\n")
     assert (tmp_path / "a.json").read_text() == "{}\n"

@@ -11,7 +11,7 @@ from pipekit.testing.checks.core import Subject, in_short, promise
 COMMANDS = (
     *("scaffold", "sniff", "inspect", "corrections", "split", "augment", "replay", "embed", "similar", "features"),
     *("run", "stage", "runs", "gc", "verify", "train", "models", "evaluate", "predict", "compare", "explain", "export"),
-    *("studio", "serve", "components", "plugins", "schema", "doctor"),
+    *("studio", "serve", "components", "plugins", "docs", "schema", "doctor"),
 )
 """pipekit's own commands, whose names a plugin's command can't take: it is called by its qualified name alone."""
 

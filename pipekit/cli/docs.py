@@ -1,0 +1,37 @@
+"""``pipekit docs``: pages about everything that is installed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipekit.cli.loading import Disabled, Plugins
+
+
+def docs(
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="A new folder for the pages")] = Path(
+        "pipekit-docs"
+    ),
+    image: Annotated[
+        Path | None,
+        typer.Option(metavar="IMAGE", help="Show with this image what each op, recipe and detector does", show_default=False),
+    ] = None,
+    plugin: Plugins = None,
+    disable: Disabled = None,
+) -> int:
+    """Write Markdown pages about all components that are installed, those of plugins too.
+
+    A page for each kind (ops, models, checks, ...) has each component's summary and parameters. With --image, ops and recipes
+    have a row of variants, and detectors the points that they find.
+    """
+    from pipekit import ui
+    from pipekit.commands.docs import docs as write
+
+    made = write(out=out, image=image, plugins=plugin, disable=disable)
+    for name, why in made.undrawn.items():
+        ui.warn(f"no picture of {name}: {why}")
+    pictures = f", {ui.plural(made.num_pictures, 'picture')}" if image is not None else "; with --image also pictures"
+    ui.say(f"{made.folder / 'index.md'}: {ui.plural(made.num_components, 'component')} of {len(made.kinds)} kinds{pictures}")
+    return 0
