@@ -73,6 +73,7 @@ def load_script(name: str) -> Any:
 check_links = load_script("check_links")
 generate = load_script("generate")
 make_pictures = load_script("make_pictures")
+make_howto_pictures = load_script("make_howto_pictures")
 pages = check_links.pages
 
 
@@ -238,6 +239,19 @@ def test_commands_run(page: Path, tmp_path: Path, environment: dict[str, str]) -
             command = ["bash", "-ec", block.text]
             done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
             assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.parametrize("place", ["howto/groups.md", "stages/split.md"])
+def test_group_patterns_match_ids_with_a_class_folder(place: str) -> None:
+    """An id begins with the class folder, so a pattern that begins with ``^`` and the name of a file matches none."""
+    ids = ("benign/patient_012_3.jpg", "cat/IMG_20260101_120000.jpg", "cat/video3_7.jpg")
+    text = (DOCS / place).read_text("utf-8")
+    shown = re.findall(r"--group-pattern '([^']+)'", text) + [
+        tomllib.loads(line)["group_pattern"] for line in re.findall(r'group_pattern = "[^"]+"', text)
+    ]
+    assert shown
+    for pattern in shown:
+        assert any(re.search(pattern, name) for name in ids), pattern
 
 
 # --- commands ------------------------------------------------------------------------------------------------------------
@@ -430,10 +444,16 @@ def test_a_term_is_explained(term: str) -> None:
 # --- pictures ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("shown", make_pictures.PICTURES, ids=lambda shown: shown.file)
-def test_a_picture_is_made_from_what_is_there_now(shown: Any) -> None:
-    again = "run python docs/make_pictures.py and look at the picture"
-    assert shown.record.read_text("utf-8").strip() == make_pictures.digest(shown), again
+SCRIPTS = (make_pictures, make_howto_pictures)
+
+
+@pytest.mark.parametrize(
+    ("script", "shown"),
+    [pytest.param(script, shown, id=shown.file) for script in SCRIPTS for shown in script.PICTURES],
+)
+def test_a_picture_is_made_from_what_is_there_now(script: Any, shown: Any) -> None:
+    again = f"run python docs/{script.__name__}.py and look at the picture"
+    assert shown.record.read_text("utf-8").strip() == script.digest(shown), again
     assert shown.path.stat().st_size < 300_000
     if shown.path.suffix == ".svg":
         text = shown.path.read_text("utf-8")
@@ -445,7 +465,40 @@ def test_a_picture_is_made_from_what_is_there_now(shown: Any) -> None:
 
 def test_every_picture_has_a_script() -> None:
     held = {path.name for path in (DOCS / "images").iterdir() if path.suffix != ".made-from"}
-    assert held == {shown.file for shown in make_pictures.PICTURES}
+    assert held == {shown.file for script in SCRIPTS for shown in script.PICTURES}
+
+
+UNPICTURED = {
+    "index": "a list of pages",
+    "cluster": "its result is on machines that the script does not have",
+    "gpu": "its result is on hardware that the script does not have",
+}
+"""How-tos without a picture, each with the reason."""
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in sorted((DOCS / "howto").glob("*.md")) if page.stem not in UNPICTURED],
+    ids=lambda page: page.stem,
+)
+def test_every_howto_shows_its_picture_and_says_what_it_took(page: Path) -> None:
+    text = page.read_text("utf-8")
+    shown = [shown for shown in make_howto_pictures.PICTURES if make_howto_pictures.page_of(shown) == page.stem]
+    assert len(shown) == 1
+    assert re.search(rf"^!\[[^\]]{{40,}}\]\(\.\./images/{re.escape(shown[0].file)}\)$", text, re.MULTILINE), (
+        "with a text for who can't see"
+    )
+    assert "of processor time" in " ".join(text.split())
+    limit = {".svg": 40_000, ".jpg": 120_000}[shown[0].path.suffix]
+    assert shown[0].path.stat().st_size <= limit
+
+
+def test_a_picture_of_a_howto_depends_on_the_functions_that_make_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = {make_howto_pictures.page_of(shown): shown for shown in make_howto_pictures.PICTURES}
+    before = {name: make_howto_pictures.digest(shown[name]) for name in ("phone", "groups")}
+    monkeypatch.setattr(make_howto_pictures, "pets", make_howto_pictures.surfaces)
+    assert make_howto_pictures.digest(shown["phone"]) != before["phone"]
+    assert make_howto_pictures.digest(shown["groups"]) == before["groups"]
 
 
 def test_the_readme_shows_the_command_of_its_picture() -> None:
