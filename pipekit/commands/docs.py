@@ -41,7 +41,6 @@ TITLES = {
     "check": "Dataset checks",
     "report_section": "Report sections",
     "compare_metric": "Comparison metrics",
-    "search": "Searches",
     "codec": "Codecs",
     "executor": "Executors",
     "command": "Commands",
