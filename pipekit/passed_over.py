@@ -23,10 +23,11 @@ image (a few of ``num_folders``); if there are any, ``empty`` folders (a few of 
 the keys of stages marked with :func:`in_key`."""
 
 HEIC = (".heic", ".heif", ".hif")
+DICOM = (".dcm", ".dicom")
 CONVERTED = (".avif", ".jxl", ".jp2", ".j2k", ".jpx", ".psd")
 RAW = (".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf")
 VIDEO = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
-PICTURES = (*HEIC, *CONVERTED, *RAW, *VIDEO)
+PICTURES = (*HEIC, *DICOM, *CONVERTED, *RAW, *VIDEO)
 """Certainly images or videos. If an importer does not declare what else it reads (``READS``), only these are counted."""
 
 HINTS = (
@@ -35,6 +36,7 @@ HINTS = (
         "install the plugin that reads HEIC, in a checkout of pipekit: `pip install ./plugins/pipekit-heif`, "
         "or convert HEIC to JPEG: `heif-convert IMG.heic IMG.jpg`",
     ),
+    (DICOM, "install the plugin that reads DICOM, in a checkout of pipekit: `pip install ./plugins/pipekit-dicom`"),
     (CONVERTED, "convert {found} to JPEG or PNG"),
     (RAW, "export raw photographs ({found}) as JPEG or TIFF"),
     (VIDEO, 'read the videos as a dataset of frames: use = "import.videos" with rate_hz, or `--format videos`'),

@@ -155,6 +155,7 @@ LEFT_ALONE = {
     ("pipekit-dask", "bash"): "commands for several machines",
     ("pipekit-dask", "python"): "a cluster of dask-jobqueue",
     ("pipekit-efficientnet-lite", "bash"): "an installation from a checkout, which `make test-plugins` makes",
+    ("pipekit-dicom", "bash"): "the same",
     ("pipekit-heif", "bash"): "the same",
     ("pipekit-mlflow", "bash"): "the same",
     ("pipekit-mlflow", "python"): "it needs the number of a run; the plugin's own tests do it with one",

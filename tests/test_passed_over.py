@@ -134,9 +134,9 @@ def test_the_sentence_says_what_to_do(mixed: Path) -> None:
     assert sentence(passed_over(mixed)).startswith(f"{SAID}. To use them: install the plugin that reads HEIC, in a checkout")
     assert "`pip install ./plugins/pipekit-heif`, or convert HEIC to JPEG: `heif-convert" in sentence(passed_over(mixed))
     assert "import.videos" in sentence(passed_over(mixed))
-    beside(mixed, "a.psd", "b.jxl", "d.CR2")
+    beside(mixed, "a.psd", "b.jxl", "d.CR2", "scan.DCM")
     said = sentence(passed_over(mixed))
-    for part in ("convert .jxl and .psd to JPEG or PNG", "export raw photographs (.cr2) as JPEG"):
+    for part in ("convert .jxl and .psd to JPEG or PNG", "export raw photographs (.cr2) as JPEG", "./plugins/pipekit-dicom`"):
         assert part in said
     assert sentence(passed_over(beside(mixed.parent / "one", "readme.txt"))) == (
         "passed over 1 file that is not an image pipekit reads: 1 .txt (e.g. readme.txt)"

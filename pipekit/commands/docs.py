@@ -24,7 +24,7 @@ TITLES = {
     "stage": "Stages",
     "op": "Ops",
     "recipe": "Recipes",
-    "model": "Models",
+    "model": "Model templates",
     "loss": "Losses",
     "metric": "Metrics",
     "optimizer": "Optimizers",
@@ -43,7 +43,7 @@ TITLES = {
     "compare_metric": "Comparison metrics",
     "codec": "Codecs",
     "executor": "Executors",
-    "command": "Commands",
+    "command": "Commands of plugins",
     "page": "Pages of the studio",
 }
 """The title of each kind's page."""
