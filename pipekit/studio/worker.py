@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import subprocess
 import sys
@@ -16,6 +17,9 @@ from pipekit.errors import PipekitError, UserError
 
 MAX_DEATHS = 3
 """Deaths in a row, without an answer in between, after which the process is not started again."""
+
+LARGE_GO_BACK = {"MALLOC_MMAP_THRESHOLD_": str(4 << 20), "MALLOC_TRIM_THRESHOLD_": str(16 << 20)}
+"""For glibc: memory of large images goes back to the system. By itself it keeps up to 32 MB pieces, and a server grew by them."""
 
 AGAIN = "Try again in a few seconds."
 
@@ -107,7 +111,8 @@ class Worker:
 
     def _started(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", self.module]
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        environment = {**os.environ, **LARGE_GO_BACK}
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
         assert process.stdin is not None
         with contextlib.suppress(OSError):  # it has ended already, and its greeting says so
             write_frame(process.stdin, self.wanted)
