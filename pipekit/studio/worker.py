@@ -19,7 +19,7 @@ MAX_DEATHS = 3
 """Deaths in a row, without an answer in between, after which the process is not started again."""
 
 LARGE_GO_BACK = {"MALLOC_MMAP_THRESHOLD_": str(4 << 20), "MALLOC_TRIM_THRESHOLD_": str(16 << 20)}
-"""For glibc: memory of large images goes back to the system. By itself it keeps up to 32 MB pieces, and a server grew by them."""
+"""For glibc, which by itself keeps what large images took: a server grew by it. Larger pieces go back to the system at once."""
 
 AGAIN = "Try again in a few seconds."
 
