@@ -220,6 +220,7 @@ def test_single_files_of_a_folder_are_looked_up_together(tmp_path: Path, monkeyp
     settled(paths[300], "changed")
     assert [memory.reads(file) for file in paths[290:310]] == [0] * 10 + [1] + [0] * 9
     assert memory.reads(paths[300]) == 0
+    memory.memory.close()  # what is new may wait to be saved, if saving took long
     monkeypatch.setattr(file_hashes, "NAMES_NEAR", 250)
     looked.clear()
     memory = Counted(tmp_path / "memory")
