@@ -31,7 +31,9 @@ def test_the_command(work: Path) -> None:
             assert answer.url == f"http://127.0.0.1:{address[1]}/"
             assert b"<main" in answer.read()
         process.send_signal(signal.SIGINT)
-        out, said = process.communicate(timeout=60)
+        assert process.stderr is not None
+        out, said = process.stdout.read(), process.stderr.read()  # communicate() would miss what readline() has read ahead
+        process.wait(60)
     assert process.returncode == 0
     assert f"Port {port} is taken." in said
     assert f"ssh -L {address[1]}:127.0.0.1:{address[1]} HOST" in out
