@@ -194,7 +194,7 @@ def _rates(one: Callable[[], tuple[dict[str, Any], float]], trials: int) -> tupl
 
 
 def intervals_cover() -> None:
-    """Every setting, with the lowest coverage of a figure of which at least a quarter of the test sets have an interval."""
+    """Every setting, with the lowest coverage of a figure; at least a quarter of the test sets have an interval of it."""
     print("Coverage of 95 % intervals of several labels: the three lowest")
     for name, shares in SETTINGS.items():
         for skill in (1.5, 3.0):

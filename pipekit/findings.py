@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class RunInfo:
     """A run, as observers receive it. ``run_dir`` is the folder of results; it exists only in ``after_run``.
 
-    ``combination_of`` is the name of the pipeline with ``[matrix]`` of which the run is a combination; "" for any other run.
+    ``combination_of`` is the name of the pipeline whose ``[matrix]`` has the run as a combination; "" for any other run.
     """
 
     name: str

@@ -30,6 +30,8 @@ def docs(
     from pipekit.commands.docs import docs as write
 
     made = write(out=out, image=image, plugins=plugin, disable=disable)
+    for name, why in made.broken.items():
+        ui.warn(f"{name} can't be loaded: {why}")
     for name, why in made.undrawn.items():
         ui.warn(f"no picture of {name}: {why}")
     pictures = f", {ui.plural(made.num_pictures, 'picture')}" if image is not None else "; with --image also pictures"

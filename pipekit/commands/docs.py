@@ -71,6 +71,7 @@ class Documented:
         num_components: number of components on the pages.
         num_pictures: number of pictures.
         undrawn: for each op, recipe or detector without a picture: why.
+        broken: components that can't be loaded, and why; the pages say so too.
     """
 
     folder: Path
@@ -78,6 +79,7 @@ class Documented:
     num_components: int
     num_pictures: int
     undrawn: dict[str, str]
+    broken: dict[str, str]
 
 
 def docs(
@@ -107,6 +109,7 @@ def docs(
     registry = registry_with(plugins, disable)
     drawer = None if image is None else Pictures(registry, Path(image))
     kinds: list[str] = []
+    broken: dict[str, str] = {}
     count = 0
     with _new_folder(Path(out)) as folder:
         for kind in TITLES:
@@ -116,10 +119,10 @@ def docs(
             kinds.append(kind)
             count += len(found)
             picture = None if drawer is None else drawer.into(folder / "pictures", "pictures")
-            write_text(folder / f"{kind}.md", "\n".join(kind_page(registry, kind, picture=picture)) + "\n")
+            write_text(folder / f"{kind}.md", "\n".join(kind_page(registry, kind, picture=picture, broken=broken)) + "\n")
         write_text(folder / "index.md", "\n".join(index_page(registry, kinds)) + "\n")
     undrawn = {} if drawer is None else drawer.undrawn
-    return Documented(Path(out), tuple(kinds), count, 0 if drawer is None else drawer.count, undrawn)
+    return Documented(Path(out), tuple(kinds), count, 0 if drawer is None else drawer.count, undrawn, broken)
 
 
 @contextmanager
@@ -163,12 +166,14 @@ def kind_page(
     kind: str,
     more: Callable[[Component], str] | None = None,
     picture: Callable[[Component], str] | None = None,
+    broken: dict[str, str] | None = None,
 ) -> Iterator[str]:
     """All components of a kind, each with its parameters.
 
     Args:
         more: Markdown below a component's summary; "" adds none.
         picture: the same, below that.
+        broken: receives the components that can't be loaded, and why.
     """
     yield f"# {TITLES[kind]}\n"
     found = registry.components(kind)
@@ -176,15 +181,27 @@ def kind_page(
         yield "None in the box."
     for component in found:
         yield f"## {component.name}\n"
-        yield f"{cell(summary_of(component))}.\n"
-        for part in (more, picture):
-            if part is not None and (text := part(component)):
-                yield f"{text}\n"
-        if component.kind == "stage":
-            contract = component.contract()
-            takes = ", ".join(slot_text(slot) for slot in contract.slots) or "nothing"
-            yield f"Takes: {takes}. Makes: `{contract.output.kind}`.\n"
-        yield from params_table(rows_of(component))
+        try:
+            yield from list(_about(component, more, picture))
+        except PipekitError as error:  # of a plugin: its component is listed, and the others are described
+            yield f"Can't be loaded: {cell(str(error))}\n"
+            if broken is not None:
+                broken[f"{kind} {component.name}"] = str(error)
+
+
+def _about(
+    component: Component, more: Callable[[Component], str] | None, picture: Callable[[Component], str] | None
+) -> Iterator[str]:
+    """What stands below a component's heading."""
+    yield f"{cell(summary_of(component))}.\n"
+    for part in (more, picture):
+        if part is not None and (text := part(component)):
+            yield f"{text}\n"
+    if component.kind == "stage":
+        contract = component.contract()
+        takes = ", ".join(slot_text(slot) for slot in contract.slots) or "nothing"
+        yield f"Takes: {takes}. Makes: `{contract.output.kind}`.\n"
+    yield from params_table(rows_of(component))
 
 
 def summary_of(component: Component) -> str:
@@ -260,8 +277,9 @@ class Pictures:
 
             try:
                 made = self._points(component) if component.kind == "detector" else self._variants(component)
-            except PipekitError as error:
-                self.undrawn[f"{component.kind} {component.name}"] = str(error)
+            except Exception as error:  # a plugin's mistake leaves out its own picture alone
+                said = str(error) if isinstance(error, PipekitError) else f"{type(error).__name__}: {error}"
+                self.undrawn[f"{component.kind} {component.name}"] = said
                 return ""
             name = f"{component.kind}-{component.name.replace(':', '-').replace('.', '-')}.jpg"
             folder.mkdir(exist_ok=True)

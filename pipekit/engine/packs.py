@@ -256,7 +256,7 @@ class _Source:
 
 @dataclass
 class _Mixed:
-    """The parts of a dataset, most of which are in a pack.
+    """The parts of a dataset; most are in a pack.
 
     Attributes:
         was: the head of the pack.

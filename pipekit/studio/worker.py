@@ -111,7 +111,7 @@ class Worker:
 
     def _started(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", self.module]
-        environment = {**os.environ, **LARGE_GO_BACK}
+        environment = {**LARGE_GO_BACK, **os.environ}
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
         assert process.stdin is not None
         with contextlib.suppress(OSError):  # it has ended already, and its greeting says so

@@ -32,6 +32,11 @@ def fade(image, params: FadeParams, rng):
     return (image * (1 - params.share)).astype(image.dtype)
 
 
+def wrong(image, params: pipekit.Params, rng):
+    """Fails."""
+    raise ZeroDivisionError("by nothing")
+
+
 def needy(image, params: NeedyParams, rng):
     """Never drawn."""
     return image
@@ -41,6 +46,8 @@ def needy(image, params: NeedyParams, rng):
 def register_ops(register):
     register("fade", fade)
     register("needy", needy)
+    register("wrong", wrong)
+    register("gone", "no_such_module_of_a_test:gone", summary="Its library is missing")
 '''
 
 
@@ -67,6 +74,10 @@ def test_the_command_writes_what_the_verb_writes(pipekit, image: Path, tmp_path:
     assert "## fade\n\nFade to black.\n\n![fade: an image and variants of it](pictures/op-fade.jpg)\n" in text
     assert "| `share` | float, 0 to 1 | `0.5` | How much \\| of it |" in text
     assert "op needy" in made.undrawn
+    assert list(made.broken) == ["op gone"]
+    assert "op gone can't be loaded" in result.err
+    assert "## gone\n\nCan't be loaded: op 'gone'" in text
+    assert "by nothing" in made.undrawn["op wrong"]
     assert "no picture of op needy: ops[0].share: is required" in result.err
     drawn = sorted(path.name for path in Path("pages/pictures").iterdir())
     assert len(drawn) == made.num_pictures

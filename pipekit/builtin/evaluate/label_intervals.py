@@ -2,7 +2,7 @@
 
 Each is the wider of two. One is a percentile interval of resampled images, with the quantiles of Student's t for the number of
 images with the rarest label (the expanded percentile interval of T. Hesterberg, "What teachers should know about the
-bootstrap", 2015). The other takes a figure as a mean of proportions, of which there is one for each label, and adds four
+bootstrap", 2015). The other takes a figure as a mean of proportions, one for each label, and adds four
 images to each before the variance is computed (A. Agresti and B. Coull 1998; R. Price and D. Bonett 2004): where no mistake
 was seen, resampling shows no variance. For average precision, the proportion is of the images with the label (K. Boyd, K.
 Eng, C. D. Page, "Area under the precision-recall curve: point estimates and confidence intervals", 2013).

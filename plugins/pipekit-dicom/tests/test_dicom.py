@@ -75,6 +75,15 @@ def test_what_can_not_be_read_has_a_reason() -> None:
         Dicom.decode(scan(RAMP)[:700])
     with pytest.raises(ImageError, match="a DICOM of 5 frames"):
         Dicom.decode(scan(np.stack([RAMP] * 5), NumberOfFrames=5))
+    with pytest.raises(ImageError, match="60,000 x 60,000 pixels"):
+        Dicom.decode(scan(RAMP, Rows=60000, Columns=60000))
+    with pytest.raises(ImageError, match="of 16 bits in PALETTE COLOR"):
+        Dicom.decode(scan(RAMP, PhotometricInterpretation="PALETTE COLOR"))
+    with pytest.raises(ImageError, match="VOILUTSequence"):
+        Dicom.decode(scan(RAMP, VOILUTSequence=[]))
+    deep = np.zeros((48, 64, 3), np.uint16)
+    with pytest.raises(ImageError, match="of 16 bits in RGB"):
+        Dicom.decode(scan(deep, SamplesPerPixel=3, PhotometricInterpretation="RGB", PlanarConfiguration=0))
 
 
 def test_scans_are_imported_and_nothing_is_passed_over(pipekit_project) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import pipekit
+from pipekit.images import MAX_PIXELS
 
 
 @pipekit.depends_on("pydicom")
@@ -30,21 +31,35 @@ class Dicom:
         """The image as a viewer displays it first: ``(H, W, 3) uint8`` RGB, grey values through :func:`shown`.
 
         Raises:
-            ImageError: the file is damaged, compressed in a way that pydicom can't decode here, or a film of several frames.
+            ImageError: the file is damaged, or one of those that :func:`refused` names.
         """
         import pydicom
 
         try:
             scan = pydicom.dcmread(io.BytesIO(data))
-            frames = int(scan.get("NumberOfFrames") or 1)
-            pixels = scan.pixel_array if frames == 1 else None
+            if why := refused(scan):
+                raise pipekit.ImageError(why)
+            pixels = scan.pixel_array
+        except pipekit.ImageError:
+            raise
         except Exception as error:
             raise pipekit.ImageError(f"can't decode this DICOM: {' '.join(str(error).split())[:80]}") from error
-        if pixels is None:
-            raise pipekit.ImageError(f"a DICOM of {frames:,} frames: write each as a file")
         if pixels.ndim == 2:
             pixels = shown(pixels, scan)[..., None]
-        return np.array(np.broadcast_to(pixels, (*pixels.shape[:2], 3)), np.uint8)
+        return np.array(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
+
+
+def refused(scan: Any) -> str:
+    """Why a file is not decoded, though pydicom may be able to: its image would be another one than a viewer displays."""
+    frames, colours = int(scan.get("NumberOfFrames") or 1), str(scan.PhotometricInterpretation)
+    if frames > 1:
+        return f"a DICOM of {frames:,} frames: write each as a file"
+    if scan.Rows * scan.Columns > MAX_PIXELS:
+        return f"a DICOM of {scan.Columns:,} x {scan.Rows:,} pixels; at most {MAX_PIXELS:,} are decoded"
+    if not colours.startswith("MONOCHROME") and (colours != "RGB" or scan.BitsAllocated != 8):
+        return f"a DICOM of {scan.BitsAllocated} bits in {colours}: only grey values and RGB of 8 bits are read"
+    tables = [name for name in ("ModalityLUTSequence", "VOILUTSequence") if name in scan]
+    return f"a DICOM whose values go through a table ({tables[0]}), which is not applied" if tables else ""
 
 
 def shown(stored: NDArray[Any], scan: Any) -> NDArray[np.uint8]:
