@@ -13,7 +13,7 @@ from pipekit.commands.browse import find_source
 from pipekit.errors import UserError
 from pipekit.studio import jobs
 from pipekit.studio.project import Project
-from pipekit.studio.work import words_of
+from pipekit.studio.words import words_of
 from tests.studio.asgi import Page
 
 
