@@ -127,7 +127,7 @@ def _check(project: Project, given: dict[str, Any]) -> list[str]:
     """How much each op of a recipe lowers a model's accuracy."""
     run = known_run(project, given.get("run"), "model")
     images = measured_on(record_of(project.source.base, run))
-    return ["augment", images, "--check", f"runs/{run}", "--ops", f"recipes/{named(given.get('ops'))}.toml"]
+    return ["augment", images, "--check", f"runs/{run}", "--ops", f"recipes/{named(given.get('ops') or '')}.toml"]
 
 
 def _again(project: Project, given: dict[str, Any]) -> list[str]:
