@@ -128,7 +128,7 @@ export function atFields(form, error) {
 
 // Mistakes of a pipeline file, each with its line and its key.
 export const problemList = (problems) => el("ol", { class: "mistakes" }, ...problems.map((one) => el("li", {},
-  el("p", { class: "key" }, el("code", {}, one.path || "the file"), one.line ? el("span", { class: "soft" }, `line ${one.line}`) : null),
+  el("p", { class: "at-key" }, el("code", {}, one.path || "the file"), one.line ? el("span", { class: "soft" }, `line ${one.line}`) : null),
   one.text ? el("pre", {}, el("code", {}, one.text.trim())) : null,
   el("p", { class: "problem" }, one.message), one.hint ? el("p", { class: "soft" }, one.hint) : null)));
 
