@@ -26,12 +26,12 @@ def record_of(base: Path, run: str) -> dict[str, Any]:
     return found
 
 
-def measured_on(record: Mapping[str, Any]) -> str:
+def measured_on(record: Mapping[str, Any], run: str) -> str:
     """The dataset on which a run's report was measured: ``runs/NAME:STAGE``; ``runs/NAME`` without a report."""
     for stage in reversed(record.get("stages", ())):
         if stage.get("use") == "evaluate" and (names := (stage.get("inputs") or {}).get("dataset")):
-            return f"runs/{record['name']}:{names if isinstance(names, str) else names[0]}"
-    return f"runs/{record['name']}"
+            return f"runs/{run}:{names if isinstance(names, str) else names[0]}"
+    return f"runs/{run}"
 
 
 def training_words(record: Mapping[str, Any], base: Path, registry: Any) -> list[str]:
@@ -40,12 +40,12 @@ def training_words(record: Mapping[str, Any], base: Path, registry: Any) -> list
     Raises:
         UserError: the run trained nothing, or several models: folds, seeds, a pipeline of other stages.
     """
-    stages = {one["name"]: one for one in record.get("stages", ())}
+    stages = {one.get("name", ""): one for one in record.get("stages", ())}
     trained = [one for one in stages.values() if one.get("use") == "train"]
     if record.get("file") or len(trained) != 1 or "split" not in stages or trained[0]["params"].get("cross_validate"):
         raise UserError(
             f"{record.get('name', 'the run')} is no single training of `pipekit train`",
-            "Run its command or its pipeline file again under another name, then compare both below.",
+            "Run its command or its pipeline file again under another name, then compare both here.",
         )
     params = dict(trained[0]["params"])
     model = dict(params.pop("model"))
@@ -59,6 +59,19 @@ def training_words(record: Mapping[str, Any], base: Path, registry: Any) -> list
         words += ["--seed", str(record["seed"])]
     words += _changed("", params, registry.get("stage", "train").params_type())
     return words + list(_split_words(stages["split"]["params"], base, registry))
+
+
+def refuse_to_run_again(record: Mapping[str, Any], file: Path) -> None:
+    """Raise UserError if a run of a pipeline file can't be compared with another one of the same file: the file does not read
+    the decisions, or its split is not kept, so that images that were learned from could be tested."""
+    from pipekit.commands.pipeline_edit import FILES, ignored_decisions
+
+    ignored = [FILES[param] for param in ignored_decisions(file)]
+    if ignored:
+        raise UserError(f"{file.name} does not read {' and '.join(ignored)}", "A click on the page Train adds the lines.")
+    splits = [one for one in record.get("stages", ()) if one.get("use") == "split"]
+    if not all(one["params"].get("remember") for one in splits):
+        raise UserError(f"{file.name} keeps no split (remember = false)", "Without it, images could change their side.")
 
 
 def _changed(prefix: str, given: Mapping[str, Any], kind: Any) -> list[str]:

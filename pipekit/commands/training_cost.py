@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -96,7 +99,7 @@ def training_cost(
     from pipekit.learning.input_size import infer_size
 
     registry = registry_with(plugins, disable)
-    asked = registry.check_params(registry.get("stage", "train").params_type(), {"model": template})
+    asked: Any = registry.check_params(registry.get("stage", "train").params_type(), {"model": template})
     build, params = asked.model.load(), asked.model.params
     own = (side_px, side_px) if side_px else None
     chosen = own or infer_size(tuple(probes))
@@ -123,8 +126,31 @@ def training_cost(
         return {**found, "seconds": sum(one.estimate_s or 0.0 for one in listed if not one.left_out)}
     seconds = templates.cost_s(build, work, params)
     if seconds is None and by_layers:
-        from pipekit.commands.models import model_summary
-
-        summary = model_summary(template, input_shape=work.shape_hwc, classes=work.classes, plugins=plugins, disable=disable)
-        seconds = templates.gradient_descent_s(work, summary.multiply_adds)
+        options = [word for name in plugins for word in ("--plugin", name)] + [
+            word for name in disable for word in ("--disable", name)
+        ]
+        seconds = templates.gradient_descent_s(
+            work, _multiply_adds(summary_words(template, work.shape_hwc[:2], work.classes, options))
+        )
     return {**found, "seconds": seconds}
+
+
+def summary_words(template: str, hw: Sequence[int], classes: int, options: Sequence[str]) -> list[str]:
+    """The command that builds a network and counts its operations."""
+    return ["models", "show", template, "--input", "x".join(map(str, hw)), "--classes", str(max(2, classes)), *options]
+
+
+def _multiply_adds(words: Sequence[str]) -> float:
+    """What a process of its own counts, which takes the memory of TensorFlow with it when it ends.
+
+    Raises:
+        UserError: the network can't be built.
+    """
+    command = [sys.executable, "-m", "pipekit", *words, "--json"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    if found.returncode:
+        said = [line.strip() for line in found.stderr.splitlines() if line.strip()]
+        raise UserError(
+            next((line.removeprefix("error: ") for line in said if line.startswith("error: ")), "the network can't be built")
+        )
+    return float(json.loads(found.stdout)["multiply_adds"])

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from pipekit.commands.compare import compared_in
-from pipekit.commands.training_cost import amount_of, probes_of, training_cost
+from pipekit.commands.training_cost import amount_of, probes_of, summary_words, training_cost
 from pipekit.errors import UserError
 from pipekit.files import plain_rows
 from pipekit.studio.answers import answered, asked, problem
@@ -44,8 +44,7 @@ def cost(project: Project, request: Request, given: dict[str, Any]) -> Any:
         return {"state": "working"}
     found = project.aside.result(key)
     numbers = {name: getattr(amount, name) for name in ("images", "train", "val", "is_divided")}
-    side = "x".join(map(str, found["hw"]))
-    words = ["models", "show", values["model"], "--input", side, "--classes", str(amount.classes), *options.words]
+    words = summary_words(values["model"], found["hw"], amount.classes, options.words)
     return {"state": "ready", **found, **numbers, "words": words}
 
 
@@ -121,21 +120,30 @@ def _own_page(data: bytes) -> Response:
 
 
 def again(project: Project, request: Request) -> Any:
-    """The steps from a run to its paired comparison with a training on the corrected labels: commands, and which are done."""
+    """The steps from a run to its paired comparison with a training on the corrected labels: commands, and which are done;
+    or the reason why this run has none."""
     before = known_run(project, request.query_params.get("run", ""), "model")
     after, measured = f"{before}-again", remeasured(before)
     decided = [path for path in (project.edits.corrections, project.edits.quarantine) if path.is_file()]
     newest = max((path.stat().st_mtime_ns for path in decided), default=0)
     trained = _newer(project, after, newest)
-    steps = [{"kind": "again", "words": words_of(project, {"kind": "again", "run": before}), "done": trained}]
+    found = {"before": before, "after": after, "measured": measured, **_numbers(project)}
+    try:
+        words = words_of(project, {"kind": "again", "run": before})
+    except UserError as error:
+        return {**found, "steps": [], "reason": f"{error.message}. {error.hint}"}
+    steps = [{"kind": "again", "words": words, "done": trained}]
     steps.append({"kind": "remeasure", "words": [], "done": False})  # its command names a dataset of the first step
     if trained:
         words = words_of(project, {"kind": "remeasure", "run": before, "on": after})
         since = (project.source.base / "runs" / after / "run.json").stat().st_mtime_ns
         steps[1] = {"kind": "remeasure", "words": words, "done": _newer(project, measured, since)}
+    return {**found, "steps": steps, "reason": ""}
+
+
+def _numbers(project: Project) -> dict[str, int]:
     marks = project.marks(project.catalog)
-    numbers = {"relabelled": len(marks["labels"]), "left_out": len(marks["left_out"])}
-    return {"before": before, "after": after, "measured": measured, "steps": steps, **numbers}
+    return {"relabelled": len(marks["labels"]), "left_out": len(marks["left_out"])}
 
 
 def _newer(project: Project, run: str, than: int) -> bool:

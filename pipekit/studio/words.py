@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from pipekit.commands.again import measured_on, record_of, training_words
+from pipekit.commands.again import measured_on, record_of, refuse_to_run_again, training_words
 from pipekit.commands.models import models
 from pipekit.errors import PlanError, Problem, UserError
 from pipekit.studio.edits import CORRECTIONS, QUARANTINE
@@ -126,7 +126,7 @@ def known_run(project: Project, name: Any, has: str) -> str:
 def _check(project: Project, given: dict[str, Any]) -> list[str]:
     """How much each op of a recipe lowers a model's accuracy."""
     run = known_run(project, given.get("run"), "model")
-    images = measured_on(record_of(project.source.base, run))
+    images = measured_on(record_of(project.source.base, run), run)
     return ["augment", images, "--check", f"runs/{run}", "--ops", f"recipes/{named(given.get('ops') or '')}.toml"]
 
 
@@ -134,15 +134,19 @@ def _again(project: Project, given: dict[str, Any]) -> list[str]:
     """The training of a run with what was decided since."""
     base = project.source.base
     run = known_run(project, given.get("run"), "model")
-    options = training_words(record_of(base, run), base, project.registry)
-    name = ["--name", named(given.get("name") or f"{run}-again")]
+    record, file = record_of(base, run), project.source.file
+    name = ["--name", named(f"{run}-again")]
+    if file is not None and record.get("file") == file.name:
+        refuse_to_run_again(record, file)
+        return ["run", file.name, *name]
+    options = training_words(record, base, project.registry)
     return ["train", *project.source.words, *options, *name, *decided(project, CORRECTIONS), *decided(project, QUARANTINE)]
 
 
 def _remeasure(project: Project, given: dict[str, Any]) -> list[str]:
     """The model from before on the images and labels that the model from after was measured on."""
     before, after = (known_run(project, given.get(name), has) for name, has in (("run", "model"), ("on", "report")))
-    images = measured_on(record_of(project.source.base, after))
+    images = measured_on(record_of(project.source.base, after), after)
     return ["evaluate", f"runs/{before}", images, "--name", remeasured(before)]
 
 

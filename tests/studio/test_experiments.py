@@ -170,7 +170,7 @@ def test_the_same_parameters_are_understood(work: Path, project: Project) -> Non
     values, split = stage_values("mlp", changes, None, "16x16", {})
     assert values == {"input_hw": [16, 16], "ops": [{"op": "hflip"}], "model": {"template": "mlp", "units": [8]}}
     assert split == {"file": "runs/first/split.csv"}
-    assert measured_on(record) == "runs/first:split"
+    assert measured_on(record, "first") == "runs/first:split"
 
 
 @pytest.mark.parametrize("changes", [{"cross_validate": True}, {"file": "pipeline.toml"}])
@@ -179,7 +179,7 @@ def test_other_runs_say_what_to_do_instead(work: Path, project: Project, changes
     record = json.loads((work / "runs/first/run.json").read_text("utf-8")) | {"file": changes.get("file", "")}
     with pytest.raises(UserError, match="no single training") as raised:
         training_words(record, work, project.registry)
-    assert "compare both below" in raised.value.hint
+    assert "compare both here" in raised.value.hint
 
 
 def test_a_later_decision_makes_the_steps_open_again(page: Page, work: Path) -> None:
@@ -217,3 +217,26 @@ def test_the_last_check_is_shown_and_its_command_names_held_out_images(page: Pag
     shown: Answer = page.get("/checked")
     assert shown.body == b"<title>Check</title>"
     assert "allow-same-origin" not in shown.headers["content-security-policy"]
+
+
+def test_a_run_that_can_not_be_trained_again_says_why_on_the_page(page: Page, work: Path) -> None:
+    written(work, "first", report=True, cross_validate=True)
+    found = page.get("/api/again?run=first").json
+    assert found["steps"] == []
+    assert found["reason"].startswith("first is no single training of `pipekit train`")
+    assert page.get("/api/again?run=nothing").status == 422
+
+
+def test_a_run_of_the_pipeline_file_is_run_again_if_its_split_is_kept(work: Path) -> None:
+    (work / "pipeline.toml").write_text('[stages.data]\nuse = "import.folders"\npath = "photos"\n', "utf-8")
+    project = Project(find_source())
+    page, record = Page(project), written(work, "first", report=True) / "run.json"
+    about = json.loads(record.read_text("utf-8")) | {"file": "pipeline.toml"}
+    record.write_text(json.dumps(about), "utf-8")
+    assert "keeps no split" in page.get("/api/again?run=first").json["reason"]
+    about["stages"][1]["params"]["remember"] = True
+    record.write_text(json.dumps(about), "utf-8")
+    assert page.get("/api/again?run=first").json["steps"][0]["words"] == ["run", "pipeline.toml", "--name", "first-again"]
+    (work / "corrections.csv").write_text("id,sha256,old,new,why,who\n", "utf-8")
+    assert "does not read corrections.csv" in page.get("/api/again?run=first").json["reason"]
+    project.thumbs.close()

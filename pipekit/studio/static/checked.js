@@ -19,7 +19,7 @@ export async function checkView(name, saved) {
   const about = el("p", { class: "soft" }, "Each op is applied alone, at a quarter, half and all of its strength, to held-out images. A recipe that costs a model nothing is too weak to teach it much; one that it can't read may be too strong.");
   if (!runs.length) {
     place.replaceChildren(title, about, el("p", { class: "soft" }, "There is no model yet. "), el("a", { href: "/train" }, "Train"));
-    return { place, update() {} };
+    return { place, async update() {} };
   }
   const choice = el("select", { "aria-label": "Model" }, ...runs.map((run) => el("option", { value: run.name }, run.name)));
   const button = el("button", { type: "button" }, "Check with this model");

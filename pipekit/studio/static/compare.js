@@ -126,6 +126,7 @@ async function showAgain() {
 async function steps(place, before, shown) {
   let found;
   try { found = await get(`/api/again?run=${encodeURIComponent(before)}`); } catch (error) { place.replaceChildren(el("p", { class: "problem" }, error.message)); return; }
+  if (found.reason) { place.replaceChildren(el("p", { class: "soft" }, found.reason)); return; }
   const decided = found.relabelled + found.left_out;
   const about = el("p", { class: "soft" }, decided ? `${number(found.relabelled)} relabelled, ${number(found.left_out)} left out.` : "Nothing is corrected yet: ", decided ? null : el("a", { href: "/?f.mistake=yes" }, "look at the mistakes"));
   const jobPlace = el("div", {});
