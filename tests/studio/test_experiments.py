@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ from typing import Any
 import pytest
 
 from pipekit.commands.again import measured_on, training_words
+from pipekit.commands.browse import find_source
 from pipekit.commands.compare import Comparison
-from pipekit.commands.training_cost import Amount, amount_of, training_cost
+from pipekit.commands.training_cost import Amount, _multiply_adds, amount_of, summary_words, training_cost
 from pipekit.errors import UserError
+from pipekit.learning.templates import Work, gradient_descent_s
 from pipekit.studio import experiments
 from pipekit.studio.edits import LABEL
 from pipekit.studio.project import Project
@@ -67,10 +70,23 @@ def test_a_template_without_a_cost_names_the_command_that_counts_its_layers(page
     assert found["words"] == ["models", "show", "mlp", "--input", "32x32", "--classes", "2"]
 
 
-@pytest.mark.tensorflow
-def test_its_layers_are_counted_if_a_person_asks() -> None:
+def test_its_layers_are_counted_if_a_person_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By `pipekit models show`, whose own tests build the network."""
+    asked: list[list[str]] = []
+
+    def shown(command: list[str], **_: Any) -> Any:
+        asked.append(command[3:])
+        return subprocess.CompletedProcess(command, 0, '{"multiply_adds": 1e9}', "")
+
+    monkeypatch.setattr("subprocess.run", shown)
     found = training_cost("mlp", Amount(100, 70, 15, 2, 35, True), (), 32, 3, True)
-    assert found["seconds"] > training_cost("mlp", Amount(100, 70, 15, 2, 35, True), (), 32, 1, True)["seconds"]
+    assert asked == [["models", "show", "mlp", "--input", "32x32", "--classes", "2", "--json"]]
+    assert found["seconds"] == gradient_descent_s(Work(100, 70, 15, 2, (32, 32, 3), 3), 1e9)
+
+
+def test_a_network_that_can_not_be_built_says_why() -> None:
+    with pytest.raises(UserError, match="no model called"):
+        _multiply_adds(summary_words("nothing", (32, 32), 2, ()))
 
 
 def test_mistakes_of_the_form_are_at_their_fields(page: Page) -> None:

@@ -70,7 +70,7 @@ def test_each_page_shows_names_as_text_and_serves_everybody(browser: Chromium, h
             "label": "document.querySelector('.label-now h2')?.textContent",
             "recipe": "document.querySelectorAll('.variants img').length === 12 && document.querySelector('optgroup option')",
             "train": "document.querySelector('.runs strong')?.textContent === '<b>run'",
-            "compare": "document.querySelector('.steps p') && document.querySelector('.choose-runs').innerText.includes('<b>run')",
+            "compare": "document.querySelector('.steps p') && document.querySelector('.choose-runs').innerText.match('<b>run')",
             "try": "document.querySelector('.card option')?.textContent === '<b>run'",
         }
         for name, shown in filled.items():
