@@ -39,6 +39,10 @@ def test_a_form_says_what_a_training_takes_and_what_is_wrong_at_its_field(work: 
         browser.until("document.querySelector('.takes')?.textContent.startsWith('At most about ')")
         assert browser.do("document.querySelector('.at-field')") is None
         assert "at most 5 epochs" in text(browser, ".cost")
+        assert browser.do("location.search") == "?model=simple_cnn&epochs=5"
+        reloaded(browser)
+        browser.until("document.querySelector('.takes')")
+        assert browser.do("document.querySelector('[name=epochs]').value") == "5", "a reload loses nothing"
         browser.errors = [one for one in browser.errors if "422" not in one]  # the browser tells of refused requests
         held_to(browser)
 

@@ -17,15 +17,28 @@ const values = () => ({ kind: "train", ...Object.fromEntries(new FormData(form))
 
 let asked = 0;
 
+// The address holds what is filled in: a reload loses nothing.
+function remember() {
+  const filled = [...new FormData(form)].filter(([, value]) => value !== "");
+  history.replaceState(null, "", filled.length ? `?${new URLSearchParams(filled)}` : location.pathname);
+}
+
+function recall() {
+  for (const [name, value] of new URLSearchParams(location.search)) if (form.elements.namedItem(name)) form.elements.namedItem(name).value = value;
+  if (!form.elements.model.value) form.elements.model.value = "auto"; // a template that is no longer there
+}
+
 async function showCommand() {
   const mine = ++asked; // answers may come in another order: the last question counts
+  costPlace.classList.add("stale");
+  if (!costPlace.firstChild) costPlace.replaceChildren(el("p", { class: "soft" }, "Estimating …"));
   let words = null, wrong = null;
   try { ({ words } = await post("/api/command", values())); } catch (error) { wrong = error; }
   if (mine !== asked) return;
   atFields(form, wrong);
   const elsewhere = wrong && !form.querySelector(".at-field"); // a mistake that belongs to no field
   say(elsewhere ? wrong.message : "", Boolean(elsewhere));
-  if (words) { box.show(words); await showCost(mine); } else costPlace.replaceChildren();
+  if (words) { box.show(words); await showCost(mine); } else costPlace.replaceChildren(); // nothing is estimated for what is wrong
 }
 
 // --- what the training will take, before it starts ------------------------------------------------------------------------------
@@ -36,7 +49,7 @@ async function showCost(mine, more = {}) {
   for (;;) {
     if (mine !== asked) return;
     let found;
-    try { found = await post("/api/cost", given); } catch (error) { if (mine === asked) costPlace.replaceChildren(el("p", { class: "soft" }, `No estimate: ${error.message}`)); return; }
+    try { found = await post("/api/cost", given); } catch (error) { costPlace.classList.remove("stale"); if (mine === asked) costPlace.replaceChildren(el("p", { class: "soft" }, `No estimate: ${error.message}`)); return; }
     if (mine !== asked) return;
     if (found.state === "ready") { drawCost(found, mine); return; }
     costPlace.replaceChildren(el("p", { class: "soft" }, more.by_layers ? "Building the network to count its operations …" : "Estimating …"));
@@ -45,6 +58,7 @@ async function showCost(mine, more = {}) {
 }
 
 function drawCost(found, mine) {
+  costPlace.classList.remove("stale");
   const images = `${number(found.train)} training images${found.is_divided ? "" : ", by the default split"}`;
   const passes = found.epochs && !found.candidates.length ? `, at most ${number(found.epochs)} epochs` : "";
   const about = el("p", { class: "soft" }, `${images}${passes}, ${found.hw.join(" × ")} px. Estimated for two cores, the report not included.`);
@@ -118,7 +132,8 @@ async function open() {
     el("div", { class: "row" }, el("button", { class: "primary" }, "Train")));
   box = commandBox("pipekit train");
   form.addEventListener("submit", (event) => { event.preventDefault(); start(values()); });
-  form.addEventListener("input", showCommand);
+  form.addEventListener("input", () => { remember(); showCommand().catch(failed); });
+  recall();
   const decided = el("p", { class: "soft" }, "Corrected labels and left-out images count: the command names their files.");
   const pipeline = dataset.pipeline ? pipelineCard(dataset.pipeline) : null;
   main.classList.add("two");
