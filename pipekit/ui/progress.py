@@ -131,7 +131,6 @@ class RunDisplay:
             return
         view = self.view(stage)
         done, total = values.pop(event, None), values.pop(f"{event}s", None)
-        values.pop("seconds", None)  # the time left is shown
         if isinstance(done, int) and isinstance(total, int):
             view.advance(event, done, total, f"{event}s", self.clock())
         view.note = "  ".join(f"{name} {_number(value)}" for name, value in values.items() if _is_plain(value))

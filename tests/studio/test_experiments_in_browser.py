@@ -61,16 +61,17 @@ def test_the_time_left_is_that_of_all_epochs_and_of_the_templates_after_them(wor
         events = [
             ({"event": "remaining", "seconds": 100}, 0),
             (started, 0),
-            ({"event": "epoch", "epoch": 1, "epochs": 5, "seconds": 8}, 0),  # a reload reads all events at once
-            ({**started, "epoch": 2}, 0),
+            ({"event": "epoch", "epoch": 1, "epochs": 5}, 0),  # a reload reads all events at once
+            ({**started, "epoch": 2, "last_epochs_s": [8]}, 0),
             (half, 0),
-            ({"event": "epoch", "epoch": 2, "epochs": 5, "seconds": 4}, 0),
+            ({"event": "epoch", "epoch": 2, "epochs": 5}, 0),
+            ({**started, "epoch": 3, "last_epochs_s": [8, 4]}, 0),
             ({"event": "stage_started", "stage": "report"}, 0),
             ({"event": "progress", "label": "predict", "done": 10, "total": 100}, 0),
             ({"event": "progress", "label": "predict", "done": 20, "total": 100}, 4000),
         ]
         found = browser.do(script.format(events=json.dumps(events)))
-        assert found == [None, None, 132, 132, 128, 118, None, None, 32]
+        assert found == [None, None, None, 132, 128, 124, 118, None, None, 32]
         first = [
             (started, 0),
             ({**half, "label": "epoch 1/5", "done": 1}, 0),

@@ -163,8 +163,7 @@ class Loop:
         state.stopped_early = state.stopped_early or self.callbacks.wants_to_stop
         if self.observe is not None:
             self.observe(state.epoch, row)
-        numbers = {"epoch": state.epoch + 1, "epochs": self.params.epochs, "best": state.best_epoch + 1}
-        self.ctx.event("epoch", **numbers, **row, seconds=state.seconds[-1])
+        self.ctx.event("epoch", epoch=state.epoch + 1, epochs=self.params.epochs, best=state.best_epoch + 1, **row)
         state.epoch, state.step, state.epoch_seconds = state.epoch + 1, 0, 0.0
         self.feed.decoded.flush()
         self._save()
@@ -179,6 +178,7 @@ class Loop:
             step=state.step,
             steps=self.feed.steps,
             at_most=params.patience is not None,
+            last_epochs_s=state.seconds[-3:],
         )
 
     def _steps(self) -> Iterator[dict[str, Any]]:

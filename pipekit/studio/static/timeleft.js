@@ -1,6 +1,5 @@
-// How long a job's stage still takes, from its events. Epochs say themselves how long they took, so a reload knows it too.
+// How long a job's stage still takes, from its events. They say how long the last epochs took, so a reload knows it too.
 
-const LAST = 3; // the first epoch is slow, and unfrozen layers slow later ones
 const WARM_MS = 2000; // a speed is measured for so long before it is told
 
 export class TimeLeft {
@@ -17,10 +16,10 @@ export class TimeLeft {
     else if (name === "epoch_started") {
       this.epochs = { now: event.epoch - 1, all: event.epochs, share: event.steps ? event.step / event.steps : 0 };
       this.atMost = Boolean(event.at_most);
+      this.lasted = event.last_epochs_s || [];
       this.marks = [];
     } else if (name === "epoch") {
       this.epochs = { now: event.epoch, all: event.epochs, share: 0 };
-      if (Number.isFinite(event.seconds)) this.lasted = [...this.lasted, event.seconds].slice(-LAST);
       this.marks = [];
     } else if (name === "progress" && event.total) {
       if (event.label !== this.label || event.done < this.done) this.marks = [];
