@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import csv
+import io
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -58,10 +59,10 @@ def _in_tables(folder: Path, identity: str, sha256: str) -> tuple[dict[str, str]
     copies = []
     for table in sorted([*folder.glob("*/metadata.csv"), *folder.glob("*/*/metadata.csv")]):
         stage = table.relative_to(folder).parts[0]
-        for row in _rows(table):
+        for row in _rows(table, identity):
             if row.get("id") == identity and row.get("sha256", "") in ("", sha256):
                 splits[stage] = row.get("split", "")
-            elif identity in (row.get("extra_augmented") or "") and (made := _copy_of(row, identity, sha256)):
+            elif row.get("extra_augmented") and (made := _copy_of(row, identity, sha256)):
                 copies.append({"stage": stage, "file": str(table.parent / row["file_name"]), **made})
     return splits, copies
 
@@ -84,17 +85,46 @@ def _words(step: Any) -> str:
 
 
 def _prediction(table: Path, identity: str, sha256: str) -> dict[str, Any] | None:
-    for row in _rows(table):
+    for row in _rows(table, identity):
         if row.get("id") == identity and row.get("sha256", "") in ("", sha256):
             names = ("predicted", "true", "confidence", "correct", "error")
             return {name: row[name] for name in names if row.get(name) not in (None, "")}
     return None
 
 
-def _rows(table: Path) -> Iterator[dict[str, str]]:
-    """The rows of a table; none if it can't be read."""
-    with contextlib.suppress(OSError, csv.Error), table.open(encoding="utf-8", errors="surrogatepass", newline="") as file:
-        yield from plain_rows(csv.DictReader(file))
+def _rows(table: Path, identity: str) -> Iterator[dict[str, str]]:
+    """The rows of a table that mention an id; none if it can't be read. Only their lines are parsed: a table may have a
+    million."""
+    try:
+        data = table.read_bytes()
+    except OSError:
+        return
+    spelt = _spellings(identity)
+    if not any(text in data for text in spelt):
+        return
+    head, *lines = data.splitlines(keepends=True)
+    found = [line for line in lines if any(text in line for text in spelt)]
+    if len(identity.splitlines()) > 1 or any(line.count(b'"') % 2 for line in (head, *found)):  # a cell has several lines
+        found = lines
+    whole = b"".join([head, *found])
+    try:
+        text = whole.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        text = whole.decode("utf-8", "surrogateescape")
+    with contextlib.suppress(csv.Error):
+        yield from plain_rows(csv.DictReader(io.StringIO(text, newline="")))
+
+
+def _spellings(identity: str) -> set[bytes]:
+    """How an id may stand in a table: as it is, or in a cell of JSON, with doubled quotation marks."""
+    texts = {identity, json.dumps(identity)[1:-1], json.dumps(identity, ensure_ascii=False)[1:-1]}
+    texts |= {text.replace('"', '""') for text in texts}
+    found = set()
+    for text in texts:
+        for errors in ("surrogatepass", "surrogateescape"):
+            with contextlib.suppress(UnicodeEncodeError):
+                found.add(text.encode("utf-8", errors))
+    return found
 
 
 def _with_picture(base: Path, copy: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from pipekit import images
 from pipekit.commands.browse import find_source
 from pipekit.commands.components import meanings
+from pipekit.commands.image_history import history_of
 from pipekit.studio.project import Project
 from tests.studio.asgi import Page
 from tests.studio.test_mapping import features_of
@@ -38,7 +40,7 @@ def test_the_nearest_images_are_those_with_the_most_similar_features(page: Page,
 
 def write_table(path: Path, rows: list[dict[str, str]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as file:
+    with path.open("w", encoding="utf-8", errors="surrogatepass", newline="") as file:
         table = csv.DictWriter(file, list(rows[0]))
         table.writeheader()
         table.writerows(rows)
@@ -68,6 +70,24 @@ def test_what_was_made_of_an_image(page: Page, project: Project, work: Path) -> 
     assert shown["picture"].startswith("data:image/jpeg;base64,")
     assert outside["picture"] == "", "a file elsewhere is not read"
     assert at(page, "history/3")["runs"] == [], "another image"
+
+
+NAMES = ["plain.png", 'a "quoted", name.png', "two\nlines.png", "rtl \u202e 𝔘.png", "back\\slash.png", "bad\udcff.png"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_name_is_found_among_others(tmp_path: Path, name: str) -> None:
+    run = tmp_path / "runs" / "first"
+    run.mkdir(parents=True)
+    (run / "run.json").write_text("{}", "utf-8")
+    made = [{"of": one, "sha256": "", "copy": 1, "steps": []} for one in (*NAMES, "other.png")]
+    rows = [{"file_name": "x.png", "id": f"{at}", "extra_augmented": json.dumps(one)} for at, one in enumerate(made)]
+    rows += [{"file_name": "x.png", "id": one, "extra_augmented": ""} for one in (*NAMES, "other.png")]
+    for row in rows:
+        row |= {"split": "val", "sha256": ""}
+    write_table(run / "split/metadata.csv", rows)
+    (found,) = history_of(tmp_path, name, "")["runs"]
+    assert (found["splits"], found["copies"]) == ({"split": "val"}, 1)
 
 
 def test_older_runs_are_counted(page: Page, work: Path) -> None:

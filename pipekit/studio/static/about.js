@@ -50,7 +50,10 @@ export function aboutImage(dataset, row, opened, current) {
   const nearest = el("section", { class: "about-nearest" });
   const history = el("section", { class: "about-made" });
   const wrong = (place) => (error) => { if (current()) place.replaceChildren(el("p", { class: "problem" }, error.message)); };
-  near(nearest, dataset, row, opened, current).catch(wrong(nearest));
-  made(history, dataset, row, current).catch(wrong(history));
+  setTimeout(() => { // while an arrow key is held, images pass that nobody looks at
+    if (!current()) return;
+    near(nearest, dataset, row, opened, current).catch(wrong(nearest));
+    made(history, dataset, row, current).catch(wrong(history));
+  }, 120);
   return [nearest, history];
 }
