@@ -60,3 +60,14 @@ def test_the_command(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job.stop()
     jobs._children[-1].wait(60)
     assert not [name for name in ("pipeline.toml", "runs", "corrections.csv") if (work / name).exists()]
+
+
+def test_a_pipeline_file_whose_import_is_wrong_is_told_with_all_mistakes_and_lines(work: Path) -> None:
+    text = '[stages.data]\nuse = "import.folders"\npath = "photos"\nverfy = "no"\n\n[stages.split]\nuse = "split"\nfold = "x"\n'
+    (work / "pipeline.toml").write_text(text, "utf-8")
+    words = [sys.executable, "-m", "pipekit", "studio", "--no-open", "--port", "0"]
+    found = subprocess.run(words, cwd=work, capture_output=True, text=True, check=False, timeout=60)
+    assert found.returncode == 2
+    assert "stages.data.verfy" in found.stderr
+    assert "in pipeline.toml, line 4" in found.stderr
+    assert "in pipeline.toml, line 8" in found.stderr
