@@ -8,8 +8,8 @@ tutorial. Every way drives the same compiled step; the bare limit is that step o
 the share of an epoch's time beyond the bare limit: the feed, and the transfer of its batches. The first epoch reads the files;
 the figure of the later epochs is their mean.
 
-Keras runs on JAX here, so no TensorFlow with CUDA is needed: the feed hands over NumPy arrays, whatever the backend. `tf.data` is
-not among the other feeds: images decoded to memory, with Keras' Random layers on the device (what `tf.data` with `cache` and
+Keras runs on JAX here, so no TensorFlow with CUDA is needed: the feed hands over NumPy arrays, whatever the backend. `tf.data`
+is not among the other feeds: images decoded to memory, with Keras' Random layers on the device (what `tf.data` with `cache` and
 these layers computes), and a PyTorch DataLoader with albumentations in as many processes are.
 
 Without a GPU it runs on the processor, where it says nothing about feeds. With `--step` nothing is computed: a step takes that
