@@ -141,7 +141,7 @@ def summary_words(template: str, hw: Sequence[int], classes: int, options: Seque
 
 
 def _multiply_adds(words: Sequence[str]) -> float:
-    """What a process of its own counts, which takes the memory of TensorFlow with it when it ends.
+    """What a separate process counts, which takes the memory of TensorFlow with it when it ends.
 
     Raises:
         UserError: the network can't be built.
