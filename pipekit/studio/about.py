@@ -3,6 +3,7 @@ file."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
@@ -43,18 +44,22 @@ def history(project: Project, request: Request) -> Any:
 
 
 def checks(project: Project, request: Request) -> Any:
-    """What each check means. The code of plugins is imported in the process of the previews, and not in this one."""
-    options = project.options
-    try:
-        return pool_of(project).submit(meanings, "check", options.plugins, options.disable).result()
-    except BrokenProcessPool as error:
-        project.previews = None
-        raise UserError("the process that reads what checks say of themselves ended", "Reload the page.") from error
+    """What each check means."""
+    return _apart(project, meanings, "check", project.options.plugins, project.options.disable)
 
 
 def problems(project: Project, request: Request) -> Any:
     file = project.source.file
-    return [] if file is None else problems_of(file, project.options.plugins, project.options.disable)
+    return [] if file is None else _apart(project, problems_of, file, project.options.plugins, project.options.disable)
+
+
+def _apart(project: Project, function: Callable[..., Any], *values: Any) -> Any:
+    """Call a function in the process of the previews: the code of plugins that it imports may fail or end it."""
+    try:
+        return pool_of(project).submit(function, *values).result()
+    except BrokenProcessPool as error:
+        project.previews = None
+        raise UserError("the process that reads the components of plugins ended", "Reload the page.") from error
 
 
 ROUTES = [
