@@ -18,6 +18,7 @@ from pipekit.builtin.evaluate.of_task import (
     gallery,
     last_columns,
     resamples_of,
+    short_words,
     table_of,
 )
 from pipekit.contract import Context, Section, Table
@@ -213,13 +214,14 @@ def _labels(metrics: dict[str, Any]) -> Section:
             one["images"],
             one["predicted"],
             round(one["threshold"], 3),
-            *(estimate_words(one[key], 2) for key in ("precision", "recall", "f1", "average_precision", "auc")),
+            *(short_words(one[key]) for key in ("precision", "recall", "f1", "average_precision", "auc")),
             round(one["calibration_error"], 3),
         )
         for name, one in metrics["per_label"].items()
     )
     target = metrics["threshold_target"]
     words = f"The threshold of each label was chosen on val for {target}." if target else "All thresholds are 0.5."
+    words += " In brackets: 95 % intervals, where the label has enough images for one."
     return Section("Labels", words, tables=(Table(head, rows, "Each label"),))
 
 

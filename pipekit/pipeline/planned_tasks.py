@@ -1,0 +1,50 @@
+"""Tasks in a plan: what an import states of each image, followed through the stages, so that what doesn't fit is listed early."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from pipekit.errors import UserError
+from pipekit.tasks import CLASSES, MULTILABEL, TASKS, check_of, keeps_task, reasons_of, require, supported_by
+
+if TYPE_CHECKING:
+    from pipekit.params import Params
+    from pipekit.pipeline.plan import PlannedStage
+    from pipekit.pipeline.toml_lines import Place
+
+FROM = ("boxes", "copies")
+"""Values of ``labels_from`` that make several labels for each image."""
+
+
+def task_problems(stages: Mapping[str, PlannedStage], order: Sequence[str]) -> Iterator[tuple[Place, str, str]]:
+    """Stages and parameters that don't fit the task of their inputs: place, message and hint.
+
+    Only what the file states counts: ``task`` or ``labels_from`` of a stage without inputs. Where the data decide, the stage
+    itself refuses when it starts.
+    """
+    tasks: dict[str, str] = {}
+    for name in order:
+        stage = stages[name]
+        function = stage.component.load()
+        of_inputs = {tasks.get(source, "") for sources in stage.inputs.values() for source in sources}
+        task = stated_by(stage.params) if not stage.inputs else of_inputs.pop() if len(of_inputs) == 1 else ""
+        tasks[name] = task if keeps_task(function) else ""
+        if not task or not stage.inputs:
+            continue
+        try:
+            require(f"the stage {stage.use!r}", task, supported_by(function), reasons_of(function))
+        except UserError as error:
+            yield ("stages", name, "use"), error.message, error.hint
+            continue
+        if isinstance(stage.params, stage.contract.params_type):  # an invalid one has a stand-in
+            for param, message in check_of(function)(task, stage.params):
+                yield ("stages", name, param), message, f"The dataset has {TASKS[task]}."
+
+
+def stated_by(params: Params) -> str:
+    """The task that the parameters of an import state; "" for classes and where they state none."""
+    if getattr(params, "labels_from", None) in FROM:
+        return MULTILABEL
+    task = getattr(params, "task", None)
+    return str(task) if task in TASKS and task != CLASSES else ""
