@@ -42,8 +42,8 @@ class Feed:
     Attributes:
         samples: the images, in the order of their ids.
         classes: the class of each label number; of several labels, the label of each column; empty for numbers.
-        labels: the target of each of ``samples``: ``(N,) int64`` class numbers, ``(N, L) float32`` of 0 and 1 for several labels,
-            or ``(N,) float32`` numbers.
+        labels: the target of each of ``samples``: ``(N,) int64`` class numbers, ``(N, L) float32`` of 0 and 1 for several
+            labels, or ``(N,) float32`` numbers.
         batch_size: number of images in a batch; the last batch of an epoch holds the rest.
         size_hw: height and width of the images.
         one_hot: whether targets of classes are ``(N, num_classes) float32``.
@@ -272,8 +272,8 @@ def feed(
         split: the split or splits; required if the dataset has splits, so that no test image is trained on by mistake.
         seed: random seed; default: that of the recipe.
         shuffle: a new order in each epoch; give False for validation and for ``model.predict``.
-        labels: ``"int"`` for ``sparse_categorical_crossentropy``, ``"one_hot"`` for ``categorical_crossentropy``. Targets of several
-            labels are ``(N, L) float32`` of 0 and 1, for ``binary_crossentropy``; those of numbers ``(N,) float32``.
+        labels: ``"int"`` for ``sparse_categorical_crossentropy``, ``"one_hot"`` for ``categorical_crossentropy``. Targets of
+            several labels are ``(N, L) float32`` of 0 and 1, for ``binary_crossentropy``; those of numbers ``(N,) float32``.
         classes: the classes or labels in the order of the model's outputs; default: those of the dataset.
         rescale: a factor on the images (1/255), which are then float32; by default they are uint8 in 0..255.
         workers: number of threads; default: one per core.
@@ -291,7 +291,6 @@ def feed(
         >>> val = pipekit.feed(photos, None, 32, size_hw=(150, 150), split="val", shuffle=False)  # doctest: +SKIP
         >>> model.fit(train.py_dataset(), validation_data=val.py_dataset(), epochs=5, shuffle=False)  # doctest: +SKIP
     """
-    import numpy as np
 
     from pipekit.images.choices import Fit as FitOf
 
@@ -367,7 +366,9 @@ def _targets(samples: Sequence[Sample], classes: Sequence[str], task: str) -> ND
             )
         named = sample.labels if task == MULTILABEL else () if task == NUMBER else (sample.label,)
         if unknown := [name for name in named or () if name not in place]:
-            raise UserError(f"{sample.id} has the label {unknown[0]!r}, which is not among classes", f"There are: {', '.join(classes)}.")
+            raise UserError(
+                f"{sample.id} has the label {unknown[0]!r}, which is not among classes", f"There are: {', '.join(classes)}."
+            )
     if task == NUMBER:
         return np.array([sample.value for sample in samples], np.float32)
     if task != MULTILABEL:

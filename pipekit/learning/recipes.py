@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipekit.learning.significance import design_effect, difference_interval, score_test
+from pipekit.learning.significance import FLAT, design_effect, difference_interval, score_test
 
 
 def compare_seeds(
@@ -94,7 +94,7 @@ def _by_t(value: float, parts: Sequence[tuple[float, int]], units: float) -> dic
     from scipy.stats import t  # type: ignore[import-untyped]
 
     variance = sum(part for part, _ in parts)
-    if variance <= 0:
+    if variance <= FLAT:
         low, high = difference_interval(0, 0, units)
         within = low <= -value <= high
         ends = {"low": max(-1.0, value + low), "high": min(1.0, value + high)}

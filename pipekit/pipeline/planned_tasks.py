@@ -1,4 +1,4 @@
-"""Tasks in a plan: what an import states of each image, followed through the stages, so that what doesn't fit is listed early."""
+"""Tasks in a plan: what an import states of each image, followed through the stages; what doesn't fit is listed early."""
 
 from __future__ import annotations
 

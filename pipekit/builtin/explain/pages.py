@@ -252,7 +252,7 @@ def _explained(
     ctx: Context, studio: Studio, params: ExplainParams, one: Subject, judged: Mapping[tuple[int, str], Judged]
 ) -> Section:
     """One image: the prediction, the image beside a map for each method, and the sanity checks."""
-    classes, name = studio.predictor.classes, one.name
+    name = one.name
     pictures = [Picture(_jpeg(one.image), f"{name}, as the model sees it", "as the model sees it")]
     rows: list[tuple[str, float | None, str]] = []
     for method in params.methods:

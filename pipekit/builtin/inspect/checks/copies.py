@@ -8,7 +8,7 @@ from typing import Any
 
 from pipekit.builtin.inspect.rows import columns_in
 from pipekit.contract import Context, Finding, Params
-from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, supports
+from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, labels_in, several_as_text, supports
 
 Row = Mapping[str, Any]
 
@@ -68,7 +68,7 @@ def label_conflicts(rows: Sequence[Row], ctx: Context, params: CopiesParams) -> 
     Numbers of images that are nearly the same conflict if they are farther apart than a quarter of the distance between the
     quartiles of all numbers; those of the same file, if they differ.
     """
-    far = _far_apart(rows)
+    far, several = _far_apart(rows), columns_in(rows).task == MULTILABEL
     for group in _either(rows):
         labels = sorted({row["label"] for row in group if row["label"] is not None})
         if len(labels) > 1:
@@ -77,6 +77,7 @@ def label_conflicts(rows: Sequence[Row], ctx: Context, params: CopiesParams) -> 
                 labels.sort(key=float)
                 if how != "the same file" and float(labels[-1]) - float(labels[0]) <= far and not _same_file_differs(group):
                     continue
+            labels = [several_as_text(labels_in(said) or ()) for said in labels] if several else labels
             yield _finding("label_conflicts", "error", f"{how} labelled {_listed(labels)}", group, [r["id"] for r in group])
 
 
