@@ -80,7 +80,7 @@ def register_stages(register: Register) -> None:
         "evaluate",
         "pipekit.builtin.evaluate:evaluate",
         summary="Evaluate a model on the test split and write the report",
-        version=8,
+        version=9,
     )
     register(
         "calibrate", "pipekit.builtin.calibrate:calibrate", summary="Set a model's temperature and its decision rule on val"
@@ -90,7 +90,7 @@ def register_stages(register: Register) -> None:
         "augment_check",
         "pipekit.builtin.augment_check:augment_check",
         summary="Measure how much each op of a recipe lowers a model's accuracy",
-        version=5,
+        version=6,
     )
     register("predict", "pipekit.builtin.predict:predict", summary="Predict every image of a dataset", version=2)
     register(
@@ -102,7 +102,7 @@ def register_stages(register: Register) -> None:
         "compare",
         "pipekit.builtin.compare:compare",
         summary="Compare models: which is better, and is the difference significant",
-        version=4,
+        version=5,
     )
 
 

@@ -294,7 +294,7 @@ class _Checker:
         read |= {name: self._stage(str(name), table, registry, limit) for name, table in tables.items()}
         stages = {name: stage for name, stage in self._wire(tables, read).items() if name not in given}
         order = self._order(stages)
-        for place, message, hint in task_problems(stages, order):
+        for place, message, hint in task_problems(stages, order, tables):
             self._problem(place, message, hint)
         if self._problems or settings is None:
             raise PlanError(self._problems, self._file)

@@ -291,8 +291,8 @@ def _interval(
     for at in np.flatnonzero((falls != 0).sum(axis=0) < FEW_CHANGED).tolist():
         column = falls[:, at]
         effect = 1.0 if groups is None else design_effect(column, groups)
-        counts = (float(side.clip(0).sum()) / effect for side in (column, -column))
-        least, most = difference_interval(*counts, len(column) / effect)
+        fell, rose = (float(side.clip(0).sum()) / effect for side in (column, -column))
+        least, most = difference_interval(fell, rose, len(column) / effect)
         low[at], high[at] = min(low[at], least), max(high[at], most)
     return low, high
 

@@ -222,10 +222,13 @@ def verdict(found: Mapping[str, Any]) -> str:
     """``B is better than A by 0.031 mAP (95 % interval 0.010 to 0.052), p = 0.004.``"""
     value, low, high = (found["difference"][name] for name in ("value", "low", "high"))
     first, other, scored = found["first"], found["other"], found["metric"] == "mAP"
-    if low is None and not found["gained"] + found["lost"] and abs(value) < SAME:
+    if low is None and abs(value) < SAME and found["num_images"] > 1:
+        same = "the same mAP" if scored else "the same mean absolute error"
+        changed = found["gained"] + found["lost"]
+        but = f", though the labels of {changed} images are right in one alone" if scored and changed else ""
         return (
-            f"{first} and {other} predict the {found['num_images']} images equally well; "
-            "by how much they differ on other images can't be told from these."
+            f"{first} and {other} have {same} on these {found['num_images']} images{but}; "
+            "by how much they differ on other images can't be told from them."
         )
     if low is None:
         return f"{found['num_images']} images are too few, or too alike, to compare {other} with {first}."
