@@ -85,7 +85,7 @@ def register_stages(register: Register) -> None:
     register(
         "calibrate", "pipekit.builtin.calibrate:calibrate", summary="Set a model's temperature and its decision rule on val"
     )
-    register("explain", "pipekit.builtin.explain:explain", summary="Explain predictions with attribution maps", version=4)
+    register("explain", "pipekit.builtin.explain:explain", summary="Explain predictions with attribution maps", version=5)
     register(
         "augment_check",
         "pipekit.builtin.augment_check:augment_check",
@@ -216,7 +216,12 @@ def register_checks(register: Register) -> None:
     at = "pipekit.builtin.inspect.checks"
     register("corrupt", f"{at}.files:corrupt", summary="Files that can't be decoded completely")
     register("leakage", f"{at}.copies:leakage", summary="The same or nearly the same image in two splits")
-    register("label_conflicts", f"{at}.copies:label_conflicts", summary="The same or nearly the same image under two labels")
+    register(
+        "label_conflicts",
+        f"{at}.copies:label_conflicts",
+        summary="The same or nearly the same image under two labels",
+        version=2,
+    )
     register("group_names", f"{at}.group_names:group_names", summary="Names that look like groups: patients, videos, bursts")
     register("passed_over", f"{at}.imported:passed_over", summary="Files that the import did not read")
     register("one_class", f"{at}.imported:one_class", summary="No class, or only one, where a classifier needs two")

@@ -171,12 +171,16 @@ def _pictures(answers: Sequence[Answers], found: Mapping[str, Any], params: Comp
             except ImageError:
                 continue
             true = of_task.stated_in(one)
-            verdict = f"{true}; {first.name}: {of_task.said_in(one)}, {other.name}: {of_task.said_in(two)}"
+            number, better = found.get("task") == NUMBER, other.name if entry["gained"] else first.name
+            tags = {"closer": better} if number else {"correct in": better, "true": true}
+            verdict = (
+                f"{'true ' if number else ''}{true}; {first.name}: {of_task.said_in(one)}, {other.name}: {of_task.said_in(two)}"
+            )
             yield Picture(
                 images.encode(images.thumbnail(pixels, params.thumbnail_px), "jpg", quality=82),
                 alt=f"{entry['id']}: {verdict}",
                 caption=f"{verdict}\n{entry['id']}",
-                tags={"correct in": other.name if entry["gained"] else first.name, "true": true},
+                tags=tags,
             )
 
 
