@@ -36,7 +36,7 @@ def register_stages(register: Register) -> None:
         "inspect",
         "pipekit.builtin.inspect:inspect",
         summary="Find duplicates, leaks, damaged and odd images",
-        version=8,
+        version=9,
         preload=("pipekit.images.statistics", "pipekit.images.measuring", "pipekit.images.near_duplicates"),
     )
     register(
@@ -75,7 +75,9 @@ def register_stages(register: Register) -> None:
         version=2,
     )
     register("embed", "pipekit.builtin.embed:embed", summary="Compute a vector of features for every image")
-    register("similar", "pipekit.builtin.similar:similar", summary="Find the images that are most alike to given ones")
+    register(
+        "similar", "pipekit.builtin.similar:similar", summary="Find the images that are most alike to given ones", version=2
+    )
     register(
         "evaluate",
         "pipekit.builtin.evaluate:evaluate",
