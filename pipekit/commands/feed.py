@@ -257,6 +257,7 @@ def feed(
     classes: Sequence[str] = (),
     rescale: float | None = None,
     workers: int | None = None,
+    keep_value: bool = False,
 ) -> Feed:
     """Feed your own ``model.fit`` with augmented batches, decoded no larger than needed and warped once.
 
@@ -277,12 +278,14 @@ def feed(
         classes: the classes or labels in the order of the model's outputs; default: those of the dataset.
         rescale: a factor on the images (1/255), which are then float32; by default they are uint8 in 0..255.
         workers: number of threads; default: one per core.
+        keep_value: of a number for each image: allow ops that move pixels, since the number stays as it is.
 
     Returns:
         A feed: ``py_dataset()`` and ``tf_dataset()`` for Keras, ``epoch(k)`` as arrays, ``classes``, ``labels``.
 
     Raises:
-        UserError: the dataset has splits and none is given, an image is unlabelled, or a value is wrong.
+        UserError: the dataset has splits and none is given, an image is unlabelled, a value is wrong, or ops may change the
+            number of an image.
 
     Example:
         >>> import pipekit
@@ -320,13 +323,18 @@ def feed(
     if not samples:
         raise UserError(f"there are no images in {opened.name}{' '.join(['', *names])}")
     order = tuple(classes) or opened.classes
+    sized = own.sized((int(size_hw[0]), int(size_hw[1])), fit)
+    if task == NUMBER and not keep_value:
+        from pipekit.recipe.coordinates import refuse_moving
+
+        refuse_moving(sized.ops)
     return Feed(
         samples,
         order,
         _targets(samples, order, task),
         batch_size,
         (int(size_hw[0]), int(size_hw[1])),
-        own.sized((int(size_hw[0]), int(size_hw[1])), fit),
+        sized,
         labels == "one_hot",
         shuffle,
         own.seed if seed is None else seed,

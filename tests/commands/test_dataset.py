@@ -242,6 +242,7 @@ def test_a_feed_of_several_labels_and_of_numbers(photos: ImageDataset) -> None:
     assert (feed.classes, feed.counts, feed.labels.dtype, feed.labels.shape) == ((), {}, np.float32, (3,))
     assert feed.batch(0, 1)[1].tolist() == [np.float32(2 / 3)]
     assert "0.3333" in feed._named(feed.labels[1])
+    assert len(package.feed(held(numbers, task="number"), "rotate(9)", size_hw=(8, 9), keep_value=True)) == 1
     assert "Feed: 3 images" in feed._repr_html_()
 
 
@@ -253,6 +254,7 @@ def test_a_feed_of_several_labels_and_of_numbers(photos: ImageDataset) -> None:
         ({"labels": ("c",)}, "multilabel", {"classes": ("a",)}, "label 'c', which is not among classes"),
         ({"labels": ("a",)}, "multilabel", {"labels": "one_hot"}, "is for one class for each image; several labels are"),
         ({"value": 1.0}, "number", {"classes": ("a",)}, "has a number for each image"),
+        ({"value": 1.0}, "number", {"recipe": "rotate(9)"}, "the ops rotate move the pixels"),
     ],
 )
 def test_what_a_feed_of_other_tasks_refuses(sample: Any, task: str, options: Any, said: str, photos: ImageDataset) -> None:
