@@ -161,3 +161,26 @@ def test_a_worker_killed_in_the_middle_loses_nothing(cluster: Cluster, expected:
 def test_it_keeps_the_promises_of_an_executor(cluster: Cluster) -> None:
     check_executor("dask", scheduler_file=str(cluster.file))
     executor.close_unused()
+
+
+def test_workers_on_this_machine_keep_their_memory_and_no_profile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dask's own settings for workers cost more than half as much as the images; what somebody has set stays."""
+    monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setenv("DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL", "70ms")
+
+    def settings() -> tuple[Any, ...]:
+        import dask
+
+        names = ("distributed.worker.profile.enabled", "distributed.admin.tick.interval")
+        return (*map(dask.config.get, names), *map(os.environ.get, ("MALLOC_TRIM_THRESHOLD_", "OMP_NUM_THREADS")))
+
+    import dask
+
+    with dask.config.set({"distributed.admin.tick.interval": "70ms"}):  # Dask read the environment when it was imported
+        before = settings()
+        with executor._client(executor.DaskParams(workers=1)) as client:
+            assert client.submit(settings).result() == (False, "70ms", None, "1")
+            assert "OMP_NUM_THREADS" not in os.environ, "the stages that follow in this process use all cores"
+        executor.close_unused()
+        assert settings() == before
