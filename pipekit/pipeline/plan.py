@@ -183,7 +183,7 @@ def load_plan(
         listed = [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
         here = [str(Path(name).absolute()) if _is_path(name) else name for name in plugins]
         if file is not None:  # a table comes from code, which could load a plugin itself
-            meet(local_plugins(listed, base_dir, here, disabled))
+            meet(local_plugins(listed, base_dir, here, disabled, file.name))
         registry = load_registry([*listed, *here], base_dir, disabled)
     matrix = values.pop("matrix", None)
     root = store or store_of(base_dir, is_project=True)
