@@ -40,7 +40,7 @@ class Costs:
     """Seconds of processor time.
 
     Attributes:
-        import_row: of the importer, for an image: list it, read and hash its file, write its row.
+        import_row, import_worker_row: of the import, for an image: in the process that runs ``pipekit``, and in workers.
         row, shard: of the process that runs ``pipekit``, in a mapping stage: for a sample, and for a shard beside its samples.
         worker_row, worker_shard: of a worker, beside what the stage's function does.
         task, task_row: of the scheduler.
@@ -49,6 +49,7 @@ class Costs:
     """
 
     import_row: float
+    import_worker_row: float
     row: float
     shard: float
     worker_row: float
@@ -93,14 +94,14 @@ def register_executors(register: Any) -> None:
     register("counting", counting)
 
 
-def mapped(folder: Path, shard_size: int) -> tuple[float, float, float, int]:
-    """Processor time of the import, of a mapping stage outside its shards, and of the shards; and how many those are."""
+def mapped(folder: Path, shard_size: int) -> tuple[dict[str, tuple[float, float]], int]:
+    """Processor time of the import and of a mapping stage, (outside their shards, in them), and the number of shards."""
     from at_scale import spent  # the plugin is this file as a module, and not the script
 
-    at: dict[tuple[str, str], float] = {}
+    at: dict[tuple[str, str], tuple[float, int]] = {}
 
     def listener(event: str, **values: Any) -> None:
-        at[event, str(values.get("stage", ""))] = time.process_time()
+        at[event, str(values.get("stage", ""))] = time.process_time(), len(spent)
 
     spent.clear()
     stages = {"data": {"use": "import.folders", "path": str(folder)}, "map": {"use": "nothing"}}
@@ -108,8 +109,12 @@ def mapped(folder: Path, shard_size: int) -> tuple[float, float, float, int]:
     with tempfile.TemporaryDirectory() as place:
         os.environ["PIPEKIT_STORE"] = f"{place}/store"
         run_plan(load_plan(table=table, base_dir=Path(place), plugins=["at_scale"]), listener)
-    took = {name: at["stage_finished", name] - at["stage_started", name] for name in ("data", "map")}
-    return took["data"], took["map"] - sum(spent), sum(spent), len(spent)
+    took, shards = {}, 0
+    for name in ("data", "map"):
+        (began, first), (ended, shards) = at["stage_started", name], at["stage_finished", name]
+        in_shards = sum(spent[first:shards])
+        took[name], shards = (ended - began - in_shards, in_shards), shards - first
+    return took, shards
 
 
 def fitted(points: list[tuple[int, int, float]]) -> tuple[float, float]:
@@ -156,7 +161,7 @@ def spent_by(process: int) -> float:
 
 
 def scheduled() -> tuple[tuple[float, float], tuple[float, float]]:
-    """(row, task) costs of Dask's client and of its scheduler, each a process of its own, with one worker."""
+    """(row, task) costs of Dask's client and of its scheduler, each in its own process, with one worker."""
     with tempfile.TemporaryDirectory() as place:
         file, processes = f"{place}/scheduler.json", []
         for words in (["scheduler", "--port", "0", "--no-dashboard"], ["worker", "--no-nanny", "--no-dashboard"]):
@@ -187,7 +192,7 @@ def measured() -> Costs:
     """All costs, on this machine."""
     with tempfile.TemporaryDirectory() as place:
         rng = np.random.default_rng(0)
-        points: dict[str, list[tuple[int, int, float]]] = {"import": [], "map": [], "worker": []}
+        points: dict[str, list[tuple[int, int, float]]] = {"import": [], "import worker": [], "map": [], "worker": []}
         for count, shard_size in ((1000, 128), (4000, 1000), (4000, 128), (4000, 32)):
             folder = Path(place, str(count))
             for number in range(0 if folder.exists() else count):
@@ -195,13 +200,25 @@ def measured() -> Costs:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 images.write(path, rng.integers(0, 256, (16, 16, 3), np.uint8))
             mapped(folder, shard_size)  # once to warm up: what is imported on first use is no cost of a row
-            read, kept, worked, shards = mapped(folder, shard_size)
-            for name, seconds in (("import", read), ("map", kept), ("worker", worked)):
+            took, shards = mapped(folder, shard_size)
+            for name, seconds in zip(points, (*took["data"], *took["map"]), strict=True):
                 points[name].append((count, shards, seconds))
     (row, shard), (worker_row, worker_shard) = fitted(points["map"]), fitted(points["worker"])
     client, scheduler = scheduled()
-    read_row = fitted([(rows, 0, seconds) for rows, _, seconds in points["import"]])[0]
-    return Costs(read_row, row, shard, worker_row, worker_shard, scheduler[1], scheduler[0], client[1], client[0], 200.0)
+    rows = {name: [(rows, 0, seconds) for rows, _, seconds in points[name]] for name in ("import", "import worker")}
+    return Costs(
+        fitted(rows["import"])[0],
+        fitted(rows["import worker"])[0],
+        row,
+        shard,
+        worker_row,
+        worker_shard,
+        scheduler[1],
+        scheduler[0],
+        client[1],
+        client[0],
+        200.0,
+    )
 
 
 # --- simulate ------------------------------------------------------------------------------------------------------------
@@ -231,27 +248,36 @@ def play(costs: Costs, num_images: int, shard_size: int, cores: int) -> Played:
     work = (WORK_S + costs.worker_row) * rows + costs.worker_shard
     driver, scheduler = Server(), Server()
     idle = [0.0] * cores
-    arriving: list[float] = []  # results, by the time at which the scheduler can pass them on
+    waiting = itertools.count()
+    events = [(0.0, next(waiting), "make") for _ in range(min(IN_FLIGHT * cores, shards))]
+    left, now = shards - len(events), 0.0
 
-    def submit(now: float) -> None:
-        at_worker = scheduler.serve(driver.serve(now, make), send)
-        began = max(at_worker, heapq.heappop(idle))
-        heapq.heappush(idle, began + work)
-        heapq.heappush(arriving, began + work)
+    def then(at: float, what: str) -> None:
+        heapq.heappush(events, (at, next(waiting), what))
 
-    waiting = iter(range(shards))
-    for _ in itertools.islice(waiting, IN_FLIGHT * cores):
-        submit(0.0)
-    while arriving:
-        driver.serve(scheduler.serve(heapq.heappop(arriving), note), take)
-        for _ in itertools.islice(waiting, 1):
-            submit(driver.free)
+    while events:
+        now, _, what = heapq.heappop(events)
+        if what == "make":
+            then(driver.serve(now, make), "send")
+        elif what == "send":
+            then(scheduler.serve(now, send), "work")
+        elif what == "work":
+            ends = max(now, heapq.heappop(idle)) + work
+            heapq.heappush(idle, ends)
+            then(ends, "note")
+        elif what == "note":
+            then(scheduler.serve(now, note), "take")
+        else:
+            now = driver.serve(now, take)
+            if left:
+                left -= 1
+                then(now, "make")
     seconds = driver.free
     return Played(seconds, driver.busy / seconds, scheduler.busy / seconds, shards * work / cores / seconds)
 
 
 class Server:
-    """Serves one at a time, in the order of calls."""
+    """Serves one at a time, in the order of calls, which is that of time."""
 
     def __init__(self) -> None:
         self.free = self.busy = 0.0
@@ -289,7 +315,7 @@ def main() -> None:
         shares = " | ".join(f"{100 * share:.0f} %" for share in (found.driver, found.scheduler, found.workers))
         print(
             f"| {num_images:.0e} | {cores:,} | {shard_size:,} | {-(-num_images // shard_size):,} "
-            f"| {said(costs.import_row * num_images)} | {said(found.seconds)} | {shares} "
+            f"| {said(num_images * max(costs.import_row, costs.import_worker_row / cores))} | {said(found.seconds)} | {shares} "
             f"| {costs.index_bytes * num_images / 1e9:,.1f} GB |",
             flush=True,
         )

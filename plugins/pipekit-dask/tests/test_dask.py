@@ -184,3 +184,25 @@ def test_workers_on_this_machine_keep_their_memory_and_no_profile(monkeypatch: p
             assert "OMP_NUM_THREADS" not in os.environ, "the stages that follow in this process use all cores"
         executor.close_unused()
         assert settings() == before
+
+
+def test_the_simulation_is_limited_by_what_takes_longest() -> None:
+    """With free tasks the workers are; with dear ones the scheduler is, then the driver."""
+    file = Path(__file__).parents[1] / "benchmarks" / "at_scale.py"
+    spec = importlib.util.spec_from_file_location("at_scale", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["at_scale"] = module  # a dataclass looks its module up
+    spec.loader.exec_module(module)
+    free = dict.fromkeys(module.Costs.__dataclass_fields__, 0.0)
+    work_s = 4000 * module.WORK_S / 8
+    played = module.play(module.Costs(**free), 4000, 10, 8)
+    assert played.seconds == pytest.approx(work_s)
+    assert played.workers == pytest.approx(1)
+    played = module.play(module.Costs(**{**free, "task": 1.0}), 4000, 10, 8)
+    assert played.seconds == pytest.approx(400, rel=0.02)
+    assert played.scheduler > 0.98
+    played = module.play(module.Costs(**{**free, "row": 0.1, "shard": 1.0}), 4000, 10, 8)
+    assert played.seconds == pytest.approx(400 * 2.0, rel=0.02)
+    assert played.driver > 0.98
