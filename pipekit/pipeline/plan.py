@@ -353,7 +353,7 @@ class _Checker:
         own = {key: value for key, value in table.items() if key not in common and key not in slots}
         params, problems = registry.problems(contract.params_type, own, self._base_dir)
         for at, message, hint in problems:
-            if message.startswith("no parameter called") and len(at) == 1:
+            if len(at) == 1 and message.startswith(f"no parameter called {str(at[0])!r}"):  # not one of an op in a text
                 known = [*contract.params_type.model_fields, *slots, *StageSettings.model_fields]
                 message = f"stage {component.name!r} has no parameter called {at[0]!r}"
                 hint = did_you_mean(str(at[0]), known) or f"List them: pipekit components stage {component.name}"
