@@ -256,7 +256,8 @@ def local_plugins_of(
         listed = tomllib.loads(path.read_text(encoding="utf-8-sig")).get("plugins", [])
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
         return ()
-    return local_plugins(listed if isinstance(listed, list) else [], path.absolute().parent, plugins or (), disable or ())
+    listed = listed if isinstance(listed, list) else []
+    return local_plugins(listed, path.absolute().parent, plugins or (), disable or (), path.name)
 
 
 def plan_of(

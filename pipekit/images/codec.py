@@ -96,7 +96,7 @@ def decode_reduced(data: bytes, at_least_hw: SizeHw | None, *, gray: bool = Fals
         if decoded is not None:
             return decoded
     codec = files.codec_for(data)
-    image = _decode_with_pillow(data) if codec is None else _decode_with(codec, data)
+    image = _decode_with_pillow(data) if codec is None else decode_with(codec, data)
     if gray:
         image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., np.newaxis].astype(np.uint8, copy=False)
     return Decoded(image, (image.shape[0], image.shape[1]))
@@ -122,7 +122,7 @@ def probe(data: bytes) -> ImageInfo:
             height, width = width, height
         return ImageInfo(width, height, "JPEG", mode, orientation)
     if (codec := files.codec_for(data)) is not None:
-        height, width = _decode_with(codec, data).shape[:2]
+        height, width = decode_with(codec, data).shape[:2]
         return ImageInfo(width, height, str(getattr(codec, "__name__", "")).rpartition(".")[2], "RGB", 1)
     with quiet_pillow(), open_with_pillow(data) as picture:
         try:
@@ -220,18 +220,29 @@ def _decode_with_pillow(data: bytes) -> Image:
     return turn(image, orientation)
 
 
-def _decode_with(codec: Any, data: bytes) -> Image:
-    """An image by the codec of a plugin."""
+def decode_with(codec: Any, data: bytes) -> Image:
+    """``(H, W, 3) uint8`` RGB by the codec of a plugin.
+
+    It may also return grey values, ``(H, W)`` or ``(H, W, 1)``, or pixels whose last channel is alpha, ``(H, W, 2)`` or
+    ``(H, W, 4)``: those are composited on white.
+
+    Raises:
+        ImageError: the codec raises, or returns no image.
+    """
     try:
         image = np.asarray(codec.decode(data))
     except ImageError:
         raise
     except Exception as error:
-        raise ImageError(f"damaged file: {short_reason(error)}") from error
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-        raise ImageError(f"its codec returned {image.shape} {image.dtype}, expected (H, W, 3) uint8")
-    limit(image.shape[1], image.shape[0])
-    return image
+        raise ImageError(f"its codec can't decode it: {short_reason(error)}") from error
+    shape = image.shape
+    if image.dtype != np.uint8 or not image.size or len(shape) not in (2, 3) or shape[2:] not in ((), (1,), (2,), (3,), (4,)):
+        raise ImageError(f"its codec returned {shape} {image.dtype}, expected (H, W, 3) uint8")
+    limit(shape[1], shape[0])
+    if shape[2:] in ((2,), (4,)):
+        image = _on_white(image)
+    image = image.reshape(*shape[:2], -1)
+    return np.asarray(image if image.shape[2] == 3 else np.repeat(image, 3, axis=2))
 
 
 def _to_rgb(picture: Any) -> Image:
@@ -252,9 +263,10 @@ def _to_8_bits(samples: Any) -> Image:
     return np.asarray((samples.astype(np.uint32) + 128) // 257, np.uint8)
 
 
-def _on_white(rgba: Image) -> Image:
-    alpha = rgba[..., 3:].astype(np.uint16)
-    return ((rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+def _on_white(pixels: Image) -> Image:
+    """Composite pixels on white by their last channel, which is alpha."""
+    alpha = pixels[..., -1:].astype(np.uint16)
+    return ((pixels[..., :-1] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
 
 
 def _decode_deep_png(data: bytes, orientation: int) -> Image:

@@ -184,7 +184,7 @@ def load_plan(
         listed = [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
         here = [str(Path(name).absolute()) if _is_path(name) else name for name in plugins]
         if file is not None:  # a table comes from code, which could load a plugin itself
-            meet(local_plugins(listed, base_dir, here, disabled))
+            meet(local_plugins(listed, base_dir, here, disabled, file.name))
         registry = load_registry([*listed, *here], base_dir, disabled)
     matrix = values.pop("matrix", None)
     root = store or store_of(base_dir, is_project=True)
@@ -356,7 +356,7 @@ class _Checker:
         own = {key: value for key, value in table.items() if key not in common and key not in slots}
         params, problems = registry.problems(contract.params_type, own, self._base_dir)
         for at, message, hint in problems:
-            if message.startswith("no parameter called") and len(at) == 1:
+            if len(at) == 1 and message.startswith(f"no parameter called {str(at[0])!r}"):  # not one of an op in a text
                 known = [*contract.params_type.model_fields, *slots, *StageSettings.model_fields]
                 message = f"stage {component.name!r} has no parameter called {at[0]!r}"
                 hint = did_you_mean(str(at[0]), known) or f"List them: pipekit components stage {component.name}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shlex
 import tomllib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -30,11 +31,13 @@ class LocalPlugin:
         name: as the pipeline file names it.
         path: its file, or the folder of its package.
         project: the folder of the pipeline file.
+        file: the name of the pipeline file.
     """
 
     name: str
     path: Path
     project: Path
+    file: str = "pipeline.toml"
 
 
 Meet = Callable[[Sequence[LocalPlugin]], None]
@@ -48,13 +51,18 @@ def config_file() -> Path:
 
 
 def local_plugins(
-    listed: Iterable[object], project: Path, named: Iterable[str] = (), disabled: Iterable[str] = ()
+    listed: Iterable[object],
+    project: Path,
+    named: Iterable[str] = (),
+    disabled: Iterable[str] = (),
+    file: str = "pipeline.toml",
 ) -> tuple[LocalPlugin, ...]:
     """The local ones among the plugins that a pipeline file lists: files, and modules that lie in the project.
 
     Args:
         named: plugins that the person has named on the command line or in ``PIPEKIT_PLUGINS``, which is consent.
         disabled: names of plugins that are not loaded.
+        file: the name of the pipeline file.
     """
     asked = [*named, *os.environ.get("PIPEKIT_PLUGINS", "").split(",")]
     consent = {_real(Path.cwd() / expanded(name.strip())) for name in asked if name.strip()}
@@ -64,7 +72,7 @@ def local_plugins(
         path = _path_of(name, project) if isinstance(name, str) else None
         if path is None or str(name) in asked or path in consent or {str(name), path.stem} & off:
             continue
-        found.setdefault(path, LocalPlugin(str(name), path, _real(project)))
+        found.setdefault(path, LocalPlugin(str(name), path, _real(project), file))
     return tuple(found.values())
 
 
@@ -122,10 +130,11 @@ def refuse_untrusted(plugins: Sequence[LocalPlugin]) -> None:
 def refusal(plugins: Sequence[LocalPlugin]) -> UserError:
     """The error about plugins that nobody has trusted."""
     names = " and ".join(one.name for one in plugins)
-    they = "they are files" if len(plugins) > 1 else "it is a file"
+    them = "them" if len(plugins) > 1 else str(plugins[0].path)
+    project = plugins[0].project if plugins[0].file == "pipeline.toml" else plugins[0].project / plugins[0].file
     return UserError(
         f"the pipeline file loads {names}: code that runs with all your rights, and that you have not trusted yet",
-        f"Read {plugins[0].path} first: {they} of this project. Then: pipekit run {plugins[0].project} --trust",
+        f"Read {them} first. Then: pipekit run {shlex.quote(str(project))} --trust",
     )
 
 

@@ -617,7 +617,7 @@ class Raw:
         return np.frombuffer(data, np.uint8, offset=4).reshape(2, -1, int(data[3:4]) - 5)
 
 
-def test_a_plugins_codec_is_asked(tmp_path: Path) -> None:
+def test_a_plugins_codec_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     from pipekit.files import image_suffixes, use_codecs
 
     good = b"RAW8" + bytes(range(18))
@@ -627,9 +627,23 @@ def test_a_plugins_codec_is_asked(tmp_path: Path) -> None:
         assert images.decode(good).shape == (2, 3, 3)
         assert images.decode(good, gray=True).shape == (2, 3, 1)
         assert (images.probe(good).width_px, images.probe(good).height_px) == (3, 2)
-        with pytest.raises(ImageError, match="damaged file: cannot reshape"):
+        with pytest.raises(ImageError, match="its codec can't decode it: cannot reshape"):
             images.decode(good[:-1])
         assert images.decode(images.encode(np.zeros((5, 6, 3), np.uint8), "png")).shape == (5, 6, 3)
+        for returned, expected in (
+            (np.full((2, 3), 7, np.uint8), 7),
+            (np.full((2, 3, 1), 7, np.uint8), 7),
+            (np.dstack([np.full((2, 3), 7, np.uint8), np.full((2, 3), 0, np.uint8)]), 255),
+            (np.full((2, 3, 4), 51, np.uint8), 214),  # a fifth of 51, on white
+        ):
+            monkeypatch.setattr(Raw, "decode", lambda data, returned=returned: returned)
+            decoded = images.decode(good)
+            assert decoded.shape == (2, 3, 3)
+            assert (decoded == expected).all()
+        for returned in (np.zeros((2, 3, 5), np.uint8), np.zeros((2, 3)), np.zeros((0, 3), np.uint8), np.zeros(6, np.uint8)):
+            monkeypatch.setattr(Raw, "decode", lambda data, returned=returned: returned)
+            with pytest.raises(ImageError, match="its codec returned"):
+                images.decode(good)
     finally:
         use_codecs([])
     assert ".raw8" not in image_suffixes()

@@ -453,3 +453,15 @@ def test_a_path_that_is_no_text_is_reported_with_the_other_mistakes(
     with pytest.raises(PlanError) as caught:
         load_plan(tmp_path / "pipeline.toml", registry=registry)
     assert {"stages.data.path", "stages.other.use"} <= set(problems(caught))
+
+
+@pytest.mark.parametrize("name", ["ops", "augment"])
+def test_a_wrong_parameter_of_an_op_in_a_text_is_named(name: str, tmp_path: Path) -> None:
+    """The error said that the stage has no parameter 'ops', and suggested 'ops'."""
+    table = {"name": "t", "stages": {"data": DATA, "m": {"use": "train", name: "hflip|rotate(limit=3)"}}}
+    with pytest.raises(PlanError) as caught:
+        load_plan(table=table, base_dir=tmp_path)
+    (found,) = [problem for problem in caught.value.problems if problem.path == f"stages.m.{name}"]
+    assert "'limit'" in found.message
+    assert "rotate" in found.message
+    assert "limit_deg" in found.hint

@@ -64,7 +64,11 @@ def is_loaded(project: Path) -> bool:
 def test_what_a_pipeline_file_names_is_refused_until_it_is_trusted(project: Path) -> None:
     with pytest.raises(UserError, match=r"the pipeline file loads ./my_ops.py: code that runs with all your rights") as caught:
         load_plan(project / "pipeline.toml")
-    assert "--trust" in caught.value.hint
+    assert caught.value.hint == f"Read {project / 'my_ops.py'} first. Then: pipekit run {project} --trust"
+    (project / "other.toml").write_text(PIPELINE, encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        load_plan(project / "other.toml")
+    assert caught.value.hint.endswith(f"Then: pipekit run {project / 'other.toml'} --trust")
     assert not is_loaded(project)
     trust(local_plugins(["./my_ops.py"], project))
     load_plan(project / "pipeline.toml")
@@ -199,4 +203,16 @@ def test_completion_loads_no_plugin_of_a_project(project: Path) -> None:
 
     assert "tip_over" not in [name for name, _ in components_of("op")]
     assert stages_of_file("") == [("data", "import.folders")]
+    assert not is_loaded(project)
+
+
+def test_a_job_of_the_studio_loads_no_plugin_of_a_project(project: Path, tmp_path: Path) -> None:
+    from pipekit.studio import jobs
+
+    job = jobs.start(tmp_path / "jobs", "run", ["run", "pipeline.toml"], project, ["run", "pipeline.toml", "--json"])
+    assert jobs._children[-1].wait(timeout=300) == 2
+    lines, _ = job.read(0)
+    assert [json.loads(line)["event"] for line in lines] == ["error"]
+    assert "code that runs with all your rights" in lines[0]
+    assert f"pipekit run {project} --trust" in job.errors
     assert not is_loaded(project)

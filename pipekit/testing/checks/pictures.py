@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from pipekit.errors import UserError
+from pipekit.errors import ImageError, UserError
 from pipekit.testing.checks.core import Skipped, Subject, form_of, promise
 from pipekit.testing.checks.examples import pictures
 
@@ -38,8 +38,8 @@ def _names_suffixes(subject: Subject) -> str:
 
 @promise("codec")
 def _decodes(subject: Subject) -> str:
-    """reads() refuses other files, and decode() gives (H, W, 3) uint8, the same every time"""
-    import numpy as np
+    """reads() refuses other files, and decode() gives an image of uint8, the same every time"""
+    from pipekit.images.codec import decode_with
 
     codec, data = subject.found, subject.samples.get("data", b"")
     if not hasattr(codec, "decode"):
@@ -51,9 +51,10 @@ def _decodes(subject: Subject) -> str:
         raise Skipped("give a file of its format: --path, or check_codec(codec, data=...)")
     if not codec.reads(data):
         return "reads() refuses the file that it was given"
-    one, two = (codec.decode(data) for _ in range(2))
-    if not isinstance(one, np.ndarray) or one.ndim != 3 or one.shape[2] != 3 or one.dtype != np.uint8:
-        return f"expected (H, W, 3) uint8, got {form_of(one)}"
+    try:
+        one, two = (decode_with(codec, data) for _ in range(2))
+    except ImageError as error:
+        return str(error)
     return "" if (one == two).all() else "the same file gave two images"
 
 

@@ -161,3 +161,48 @@ def test_a_worker_killed_in_the_middle_loses_nothing(cluster: Cluster, expected:
 def test_it_keeps_the_promises_of_an_executor(cluster: Cluster) -> None:
     check_executor("dask", scheduler_file=str(cluster.file))
     executor.close_unused()
+
+
+def test_workers_on_this_machine_keep_their_memory_and_no_profile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dask's own settings for workers cost more than half as much as the images; what somebody has set stays."""
+    monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setenv("DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL", "70ms")
+
+    def settings() -> tuple[Any, ...]:
+        import dask
+
+        names = ("distributed.worker.profile.enabled", "distributed.admin.tick.interval")
+        return (*map(dask.config.get, names), *map(os.environ.get, ("MALLOC_TRIM_THRESHOLD_", "OMP_NUM_THREADS")))
+
+    import dask
+
+    with dask.config.set({"distributed.admin.tick.interval": "70ms"}):  # Dask read the environment when it was imported
+        before = settings()
+        with executor._client(executor.DaskParams(workers=1)) as client:
+            assert client.submit(settings).result() == (False, "70ms", None, "1")
+            assert "OMP_NUM_THREADS" not in os.environ, "the stages that follow in this process use all cores"
+        executor.close_unused()
+        assert settings() == before
+
+
+def test_the_simulation_is_limited_by_what_takes_longest() -> None:
+    """With free tasks the workers are; with dear ones the scheduler is, then the driver."""
+    file = Path(__file__).parents[1] / "benchmarks" / "at_scale.py"
+    spec = importlib.util.spec_from_file_location("at_scale", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["at_scale"] = module  # a dataclass looks its module up
+    spec.loader.exec_module(module)
+    free = dict.fromkeys(module.Costs.__dataclass_fields__, 0.0)
+    work_s = 4000 * module.WORK_S / 8
+    played = module.play(module.Costs(**free), 4000, 10, 8)
+    assert played.seconds == pytest.approx(work_s)
+    assert played.workers == pytest.approx(1)
+    played = module.play(module.Costs(**{**free, "task": 1.0}), 4000, 10, 8)
+    assert played.seconds == pytest.approx(400, rel=0.02)
+    assert played.scheduler > 0.98
+    played = module.play(module.Costs(**{**free, "row": 0.1, "shard": 1.0}), 4000, 10, 8)
+    assert played.seconds == pytest.approx(400 * 2.0, rel=0.02)
+    assert played.driver > 0.98

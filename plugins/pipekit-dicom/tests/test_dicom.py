@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
-from pipekit_dicom.codec import Dicom
+from pipekit_dicom import codec
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
-from pipekit import ImageError
+from pipekit import ImageError, images
 from pipekit.testing import check_codec
 
 RAMP = np.linspace(0, 4095, 48 * 64).reshape(48, 64).astype(np.uint16)
@@ -41,17 +41,22 @@ def scan(pixels: np.ndarray, **values: Any) -> bytes:
     return file.getvalue()
 
 
+@pytest.fixture(autouse=True)
+def _codecs(pipekit_registry: Any) -> None:
+    """``images.decode`` asks the codecs of all installed plugins."""
+
+
 def test_it_keeps_the_promises_of_a_codec() -> None:
-    check_codec(Dicom, data=scan(RAMP))
+    check_codec(codec, data=scan(RAMP))
 
 
 def test_without_a_window_the_stored_bits_are_the_range() -> None:
-    grey = Dicom.decode(scan(RAMP))
+    grey = images.decode(scan(RAMP))
     assert grey.shape == (48, 64, 3)
     np.testing.assert_array_equal(grey[..., 0], np.rint(RAMP / 4095 * 255))
-    np.testing.assert_array_equal(Dicom.decode(scan(RAMP, PhotometricInterpretation="MONOCHROME1")), 255 - grey)
+    np.testing.assert_array_equal(images.decode(scan(RAMP, PhotometricInterpretation="MONOCHROME1")), 255 - grey)
     signed = (RAMP.astype(np.int32) - 2048).astype(np.int16)
-    np.testing.assert_array_equal(Dicom.decode(scan(signed, PixelRepresentation=1)), grey)
+    np.testing.assert_array_equal(images.decode(scan(signed, PixelRepresentation=1)), grey)
 
 
 def test_a_window_is_applied_to_rescaled_values() -> None:
@@ -59,7 +64,7 @@ def test_a_window_is_applied_to_rescaled_values() -> None:
     data = scan(RAMP, RescaleSlope=1, RescaleIntercept=-1024, WindowCenter=[-600, 40], WindowWidth=[1501, 400])
     units = RAMP.astype(float) - 1024
     expected = np.rint(255 * np.clip((units - (-600 - 0.5 - 750)) / 1500, 0, 1))
-    np.testing.assert_array_equal(Dicom.decode(data)[..., 0], expected)
+    np.testing.assert_array_equal(images.decode(data)[..., 0], expected)
     assert (expected == 255).any()
     assert (expected == 0).any() == (units <= -1350.5).any()
 
@@ -67,23 +72,23 @@ def test_a_window_is_applied_to_rescaled_values() -> None:
 def test_colours_stay() -> None:
     rgb = np.random.default_rng(1).integers(0, 256, (48, 64, 3), np.uint8)
     values = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfiguration": 0}
-    np.testing.assert_array_equal(Dicom.decode(scan(rgb, BitsAllocated=8, BitsStored=8, HighBit=7, **values)), rgb)
+    np.testing.assert_array_equal(images.decode(scan(rgb, BitsAllocated=8, BitsStored=8, HighBit=7, **values)), rgb)
 
 
 def test_what_can_not_be_read_has_a_reason() -> None:
-    with pytest.raises(ImageError, match="can't decode this DICOM"):
-        Dicom.decode(scan(RAMP)[:700])
+    with pytest.raises(ImageError, match="its codec can't decode it"):
+        images.decode(scan(RAMP)[:700])
     with pytest.raises(ImageError, match="a DICOM of 5 frames"):
-        Dicom.decode(scan(np.stack([RAMP] * 5), NumberOfFrames=5))
+        images.decode(scan(np.stack([RAMP] * 5), NumberOfFrames=5))
     with pytest.raises(ImageError, match="60,000 x 60,000 pixels"):
-        Dicom.decode(scan(RAMP, Rows=60000, Columns=60000))
+        images.decode(scan(RAMP, Rows=60000, Columns=60000))
     with pytest.raises(ImageError, match="of 16 bits in PALETTE COLOR"):
-        Dicom.decode(scan(RAMP, PhotometricInterpretation="PALETTE COLOR"))
+        images.decode(scan(RAMP, PhotometricInterpretation="PALETTE COLOR"))
     with pytest.raises(ImageError, match="VOILUTSequence"):
-        Dicom.decode(scan(RAMP, VOILUTSequence=[]))
+        images.decode(scan(RAMP, VOILUTSequence=[]))
     deep = np.zeros((48, 64, 3), np.uint16)
     with pytest.raises(ImageError, match="of 16 bits in RGB"):
-        Dicom.decode(scan(deep, SamplesPerPixel=3, PhotometricInterpretation="RGB", PlanarConfiguration=0))
+        images.decode(scan(deep, SamplesPerPixel=3, PhotometricInterpretation="RGB", PlanarConfiguration=0))
 
 
 def test_scans_are_imported_and_nothing_is_passed_over(pipekit_project) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 import os
 import socket
@@ -17,8 +18,9 @@ import tomlkit
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from pipekit_mlflow import Observer
+from pipekit_mlflow.pyfunc import _load_pyfunc
 
-from pipekit import RunInfo, StageError, images
+from pipekit import PipekitError, RunInfo, StageError, images
 from pipekit.testing import Project, write_tiny_dataset
 
 SERVER = importlib.util.find_spec("flask") is not None
@@ -114,7 +116,11 @@ def files(client, run_id, folder=""):
     return {entry.path for entry in client.list_artifacts(run_id, folder or None)}
 
 
-def test_a_run_from_images_to_report(either, project, request, monkeypatch):
+def download(client, run_id, folder, to):
+    return client.download_artifacts(run_id, folder, str(to))
+
+
+def test_a_run_from_images_to_report(either, project, request, monkeypatch, tmp_path):
     client, name = either, "trial"
     if request.node.callspec.params["either"] == "server":  # of the same database, where the run would be known
         monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", name := "served")
@@ -143,8 +149,17 @@ def test_a_run_from_images_to_report(either, project, request, monkeypatch):
     photos = sorted((project.path / "images").rglob("*.*"))[:3]
     said = model.predict([str(photo) for photo in photos])
     assert all(abs(sum(row["probabilities"].values()) - 1) < 1e-5 and row["label"] in row["probabilities"] for row in said)
-    arrays = model.predict(np.stack([images.read(photo) for photo in photos]))
+    assert [column.name for column in model.metadata.signature.outputs] == list(said[0])
+    sent = [f"data:image/png;base64,{base64.b64encode(photo.read_bytes()).decode()}" for photo in photos]
+    assert model.predict(sent) == said
+    example = model.metadata.load_input_example(download(client, run.info.run_id, "train", tmp_path))
+    assert model.predict(example)[0]["label"] in said[0]["probabilities"]
+    local = _load_pyfunc(download(client, run.info.run_id, "train", tmp_path))
+    arrays = local.predict(np.stack([images.read(photo) for photo in photos]))
     assert [row["label"] for row in arrays] == [row["label"] for row in said]
+    for text, reason in (("data:image/png,abc", "no image in base64"), ("data:image/png;base64,a", "base64 is damaged")):
+        with pytest.raises(PipekitError, match=reason):
+            local.predict([text])
 
     project.run(STAGES, seed=7)
     assert len(runs(client, name)) == 1, "all of it was cached: the same run is not logged twice"

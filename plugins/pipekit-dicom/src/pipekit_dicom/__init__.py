@@ -11,4 +11,4 @@ PIPEKIT_API = 1
 
 @pipekit.hookimpl
 def register_codecs(register: Any) -> None:
-    register("dicom", "pipekit_dicom.codec:Dicom", summary="DICOM, as hospitals store X-rays and scans")
+    register("dicom", "pipekit_dicom.codec", summary="DICOM, as hospitals store X-rays and scans")

@@ -11,66 +11,45 @@ from numpy.typing import NDArray
 import pipekit
 from pipekit.images import MAX_PIXELS
 
-
-@pipekit.depends_on("pydicom")
-class Dicom:
-    """DICOM files of one image."""
-
-    @staticmethod
-    def suffixes() -> tuple[str, ...]:
-        """The suffixes, in lower case, by which importers recognise the files."""
-        return (".dcm", ".dicom")
-
-    @staticmethod
-    def reads(data: bytes) -> bool:
-        """Whether a file is of this format, by the four letters after its preamble."""
-        return data[128:132] == b"DICM"
-
-    @staticmethod
-    def decode(data: bytes) -> NDArray[np.uint8]:
-        """The image as a viewer displays it first: ``(H, W, 3) uint8`` RGB, grey values through :func:`shown`.
-
-        Raises:
-            ImageError: the file is damaged, or one of those that :func:`refused` names.
-        """
-        import pydicom
-
-        try:
-            scan = pydicom.dcmread(io.BytesIO(data))
-            if why := refused(scan):
-                raise pipekit.ImageError(why)
-            pixels = scan.pixel_array
-        except pipekit.ImageError:
-            raise
-        except Exception as error:
-            raise pipekit.ImageError(f"can't decode this DICOM: {' '.join(str(error).split())[:80]}") from error
-        if pixels.ndim == 2:
-            pixels = shown(pixels, scan)[..., None]
-        return np.array(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
+__pipekit_libraries__ = ("pydicom",)
 
 
-def refused(scan: Any) -> str:
-    """Why a file is not decoded, though pydicom may be able to: its image would be another one than a viewer displays."""
+def suffixes() -> tuple[str, ...]:
+    """The suffixes, in lower case, by which importers recognise the files."""
+    return (".dcm", ".dicom")
+
+
+def reads(data: bytes) -> bool:
+    """Whether a file is of this format, by the four letters after its preamble."""
+    return data[128:132] == b"DICM"
+
+
+def decode(data: bytes) -> NDArray[np.uint8]:
+    """The image as a viewer displays it first: ``(H, W, 3) uint8`` RGB, or ``(H, W)``: grey values in the file's window.
+
+    They are scaled by its slope and intercept, then by its first window (DICOM PS3.3, C.11.2.1.2.1); without a window, the
+    range of the stored bits becomes 0 to 255. An ImageError names what is not decoded, though pydicom may be able to.
+    """
+    import pydicom
+
+    scan: Any = pydicom.dcmread(io.BytesIO(data))
     frames, colours = int(scan.get("NumberOfFrames") or 1), str(scan.PhotometricInterpretation)
     if frames > 1:
-        return f"a DICOM of {frames:,} frames: write each as a file"
+        raise pipekit.ImageError(f"a DICOM of {frames:,} frames: write each as a file")
     if scan.Rows * scan.Columns > MAX_PIXELS:
-        return f"a DICOM of {scan.Columns:,} x {scan.Rows:,} pixels; at most {MAX_PIXELS:,} are decoded"
+        raise pipekit.ImageError(f"a DICOM of {scan.Columns:,} x {scan.Rows:,} pixels; at most {MAX_PIXELS:,} are decoded")
     if not colours.startswith("MONOCHROME") and (colours != "RGB" or scan.BitsAllocated != 8):
-        return f"a DICOM of {scan.BitsAllocated} bits in {colours}: only grey values and RGB of 8 bits are read"
-    tables = [name for name in ("ModalityLUTSequence", "VOILUTSequence") if name in scan]
-    return f"a DICOM whose values go through a table ({tables[0]}), which is not applied" if tables else ""
-
-
-def shown(stored: NDArray[Any], scan: Any) -> NDArray[np.uint8]:
-    """``(H, W) uint8`` for stored values: scaled by the file's slope and intercept, then its first window (DICOM PS3.3,
-    C.11.2.1.2.1); without a window, the range of the stored bits becomes 0 to 255."""
+        form = f"{scan.BitsAllocated} bits in {colours}"
+        raise pipekit.ImageError(f"a DICOM of {form}: only grey values and RGB of 8 bits are read")
+    if table := next((name for name in ("ModalityLUTSequence", "VOILUTSequence") if name in scan), ""):
+        raise pipekit.ImageError(f"a DICOM whose values go through a table ({table}), which is not applied")
+    if colours == "RGB":
+        return np.asarray(scan.pixel_array)
     slope, intercept = float(scan.get("RescaleSlope") or 1), float(scan.get("RescaleIntercept") or 0)
     centre, width = (np.ravel(scan.get(name) or [])[:1].astype(float) for name in ("WindowCenter", "WindowWidth"))
+    least = -(2 ** (scan.BitsStored - 1)) * scan.PixelRepresentation  # 1: the values have a sign
+    low, span = least * slope + intercept, (2**scan.BitsStored - 1) * slope
     if len(centre) and len(width) and width[0] > 1:
         low, span = centre[0] - 0.5 - (width[0] - 1) / 2, width[0] - 1
-    else:
-        least = -(2 ** (scan.BitsStored - 1)) * scan.PixelRepresentation  # 1: the values have a sign
-        low, span = least * slope + intercept, (2**scan.BitsStored - 1) * slope
-    share = np.clip((stored * slope + intercept - low) / span, 0, 1)
-    return np.rint(255 * (1 - share if scan.PhotometricInterpretation == "MONOCHROME1" else share)).astype(np.uint8)
+    share = np.clip((scan.pixel_array * slope + intercept - low) / span, 0, 1)
+    return np.rint(255 * (1 - share if colours == "MONOCHROME1" else share)).astype(np.uint8)

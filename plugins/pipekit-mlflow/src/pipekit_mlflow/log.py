@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -16,6 +17,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import pipekit
 from pipekit_mlflow import Seen
 
@@ -24,6 +27,7 @@ MAX_VALUE = 6000
 """Maximum length of a parameter's value in MLflow."""
 BATCH_PARAMS, BATCH_METRICS = 100, 1000
 """Maximum number of entries in one request to an MLflow server."""
+EXAMPLE = "input_example.json"
 OURS = ("manifest.json",)
 """Files in the store that are not results."""
 
@@ -273,11 +277,29 @@ def _log_files(client: Any, run_id: str, name: str, artifact: pipekit.Artifact) 
 
 
 def _describe_model(folder: Path, run_id: str, name: str) -> None:
-    """Write ``MLmodel`` and ``requirements.txt`` beside the model."""
+    """Write ``MLmodel``, ``input_example.json`` and ``requirements.txt`` beside the model."""
+    import yaml
     from mlflow.models import Model
 
     described = Model(artifact_path=_name(name), run_id=run_id)
     described.add_flavor("python_function", loader_module="pipekit_mlflow.pyfunc", python_version=platform.python_version())
-    described.save(str(folder / "MLmodel"))
+    described.saved_input_example_info = {"artifact_path": EXAMPLE, "type": "dataframe", "pandas_orient": "split"}
+    stated = {**described.to_dict(), "signature": _signature()}
+    (folder / "MLmodel").write_text(yaml.safe_dump(stated, sort_keys=False), "utf-8")
+    grey = base64.b64encode(pipekit.images.encode(np.full((32, 32, 3), 128, np.uint8), "png")).decode()
+    (folder / EXAMPLE).write_text(json.dumps({"columns": [0], "data": [[f"data:image/png;base64,{grey}"]]}), "utf-8")
     needed = [f"{package}=={version(package)}" for package in ("pipekit-vision", "pipekit-mlflow", "tensorflow", "keras")]
     (folder / "requirements.txt").write_text("\n".join(needed) + "\n", "utf-8")
+
+
+def _signature() -> dict[str, str | None]:
+    """What a model takes and returns, as ``MLmodel`` has it. MLflow's own ``ModelSignature`` needs pandas."""
+    from mlflow.types.schema import ColSpec, DataType, Map, Schema
+
+    outputs = [
+        ColSpec(DataType.string, "label"),
+        ColSpec(DataType.double, "confidence"),
+        ColSpec(Map(DataType.double), "probabilities"),
+    ]
+    inputs = [ColSpec(DataType.string)]
+    return {"inputs": json.dumps(Schema(inputs).to_dict()), "outputs": json.dumps(Schema(outputs).to_dict()), "params": None}

@@ -1,7 +1,8 @@
-"""A logged model as MLflow's ``python_function``: takes image files or arrays, returns the class and the probabilities."""
+"""A logged model as MLflow's ``python_function``: takes image files, returns the class and the probabilities."""
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,9 @@ class Classifier:
         """Predict the class of each image.
 
         Args:
-            model_input: paths of image files, as a list or as the first column of a data frame; or an array
-                ``(N, H, W, 3) uint8`` RGB, of any size.
+            model_input: paths of image files, or their bytes as ``data:image/jpeg;base64,…``, as a list or as the first column
+                of a data frame. Without MLflow's wrapper, which holds inputs against the signature, also an array
+                ``(N, H, W, 3) uint8`` RGB of any size.
 
         Returns:
             For each image ``{"label": …, "confidence": …, "probabilities": {class: …}}``.
@@ -60,7 +62,20 @@ class Classifier:
             return (self._predictor.prepare(image) for image in model_input)
         if hasattr(model_input, "iloc"):  # a pandas data frame
             model_input = model_input.iloc[:, 0].tolist()
-        return (self._predictor.prepare(Path(path)) for path in model_input)
+        return (self._predictor.prepare(_file(text)) for text in model_input)
+
+
+def _file(text: str) -> Path | bytes:
+    """A path, or the bytes of a data URL (RFC 2397)."""
+    if not text.startswith("data:"):
+        return Path(text)
+    head, comma, data = text.partition(",")
+    if not head.endswith(";base64") or not comma:
+        raise pipekit.UserError(f"{text[:40]!r}… is no image in base64", "Write data:image/jpeg;base64,… or a path.")
+    try:
+        return base64.b64decode(data, validate=True)
+    except ValueError as error:
+        raise pipekit.ImageError(f"its base64 is damaged: {error}") from error
 
 
 def _load_pyfunc(path: str) -> Classifier:
