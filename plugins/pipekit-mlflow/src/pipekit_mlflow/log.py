@@ -284,7 +284,7 @@ def _describe_model(folder: Path, run_id: str, name: str) -> None:
     described = Model(artifact_path=_name(name), run_id=run_id)
     described.add_flavor("python_function", loader_module="pipekit_mlflow.pyfunc", python_version=platform.python_version())
     described.saved_input_example_info = {"artifact_path": EXAMPLE, "type": "dataframe", "pandas_orient": "split"}
-    stated = {**described.to_dict(), "signature": _signature()}
+    stated = {**described.to_dict(), "signature": _signature(folder)}
     (folder / "MLmodel").write_text(yaml.safe_dump(stated, sort_keys=False), "utf-8")
     grey = base64.b64encode(pipekit.images.encode(np.full((32, 32, 3), 128, np.uint8), "png")).decode()
     (folder / EXAMPLE).write_text(json.dumps({"columns": [0], "data": [[f"data:image/png;base64,{grey}"]]}), "utf-8")
@@ -292,14 +292,24 @@ def _describe_model(folder: Path, run_id: str, name: str) -> None:
     (folder / "requirements.txt").write_text("\n".join(needed) + "\n", "utf-8")
 
 
-def _signature() -> dict[str, str | None]:
+def _signature(folder: Path) -> dict[str, str | None]:
     """What a model takes and returns, as ``MLmodel`` has it. MLflow's own ``ModelSignature`` needs pandas."""
-    from mlflow.types.schema import ColSpec, DataType, Map, Schema
+    from mlflow.types.schema import Array, ColSpec, DataType, Map, Schema
 
-    outputs = [
-        ColSpec(DataType.string, "label"),
-        ColSpec(DataType.double, "confidence"),
-        ColSpec(Map(DataType.double), "probabilities"),
-    ]
+    task = json.loads((folder / "model.json").read_text("utf-8")).get("task", "classes")
+    probabilities = ColSpec(Map(DataType.double), "probabilities")
+    bounds = [ColSpec(DataType.double, name, required=False) for name in ("low", "high")]
+    outputs = {
+        "number": [ColSpec(DataType.double, "value"), ColSpec(DataType.string, "unit"), *bounds],
+        "multilabel": [ColSpec(Array(DataType.string), "labels"), probabilities],
+    }.get(
+        task,
+        [
+            ColSpec(DataType.string, "label"),
+            ColSpec(DataType.double, "confidence"),
+            probabilities,
+            ColSpec(DataType.boolean, "unknown", required=False),
+        ],
+    )
     inputs = [ColSpec(DataType.string)]
     return {"inputs": json.dumps(Schema(inputs).to_dict()), "outputs": json.dumps(Schema(outputs).to_dict()), "params": None}

@@ -1,15 +1,16 @@
-"""A logged model as MLflow's ``python_function``: takes image files, returns the class and the probabilities."""
+"""A logged model as MLflow's ``python_function``: takes image files, returns what the model predicts."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import pipekit
+from pipekit.learning.predictions import Prediction, answering, prediction_of
 from pipekit.learning.predictor import Predictor, load_predictor
 from pipekit.registry.registry import load_registry
 
@@ -20,10 +21,10 @@ class Classifier:
     """The object that ``mlflow.pyfunc.load_model`` wraps."""
 
     def __init__(self, predictor: Predictor) -> None:
-        self._predictor = predictor
+        self._predictor = answering(predictor)
 
     def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-        """Predict the class of each image.
+        """Predict each image.
 
         Args:
             model_input: paths of image files, or their bytes as ``data:image/jpeg;base64,…``, as a list or as the first column
@@ -31,7 +32,9 @@ class Classifier:
                 ``(N, H, W, 3) uint8`` RGB of any size.
 
         Returns:
-            For each image ``{"label": …, "confidence": …, "probabilities": {class: …}}``.
+            For each image ``{"label": …, "confidence": …, "probabilities": {class: …}}``, and ``"unknown"``, whether it is none
+            of the classes, if the model can tell. A model of several labels returns ``"labels"``, those above their thresholds,
+            and ``"probabilities"``; one of a number ``"value"``, ``"unit"``, and ``"low"`` and ``"high"`` if it has intervals.
 
         Raises:
             UserError: an image can't be read, or the array has another form.
@@ -40,14 +43,7 @@ class Classifier:
         found: list[dict[str, Any]] = []
         for first in range(0, len(prepared), BATCH_SIZE):
             for row in self._predictor.probabilities(np.stack(prepared[first : first + BATCH_SIZE])):
-                best = int(row.argmax())
-                found.append(
-                    {
-                        "label": self._predictor.classes[best],
-                        "confidence": float(row[best]),
-                        "probabilities": dict(zip(self._predictor.classes, row.astype(float).tolist(), strict=True)),
-                    }
-                )
+                found.append(_plain(prediction_of(self._predictor, row, ""), self._predictor.classes))
         return found
 
     def _prepared(self, model_input: Any) -> Iterable[Any]:
@@ -63,6 +59,18 @@ class Classifier:
         if hasattr(model_input, "iloc"):  # a pandas data frame
             model_input = model_input.iloc[:, 0].tolist()
         return (self._predictor.prepare(_file(text)) for text in model_input)
+
+
+def _plain(found: Prediction, classes: Sequence[str]) -> dict[str, Any]:
+    if found.value is not None:
+        bounds = dict(zip(("low", "high"), found.interval or (), strict=False))
+        return {"value": found.value, "unit": found.unit, **bounds}
+    by_class = dict(found.probabilities)
+    probabilities = {"probabilities": {name: by_class[name] for name in classes}}
+    if found.labels is not None:
+        return {"labels": list(found.labels), **probabilities}
+    unknown = {} if found.unknown is None else {"unknown": found.unknown}
+    return {"label": found.predicted, "confidence": found.confidence, **probabilities, **unknown}
 
 
 def _file(text: str) -> Path | bytes:
