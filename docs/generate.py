@@ -26,7 +26,7 @@ MAP = DOCS / "map.md"
 STABLE = DOCS / "plugins" / "versioning.md"
 
 PHOTO = DOCS.parent / "sample_data" / "photos" / "cat.jpg"
-"""The image on the pictures of ops, recipes and detectors."""
+"""The image on the pictures of ops, recipes, detectors and checks."""
 
 
 def main() -> None:
