@@ -234,5 +234,5 @@ def tile_of(sample: Sample, *, framed: bool, lost: bool) -> Any:
         thick = max(1, min(4, min(tile.shape[:2]) // 20))
         framing = np.ones(tile.shape[:2], bool)
         framing[thick:-thick, thick:-thick] = False
-        tile = np.where(framing[..., None], np.uint8(FOUND), tile)
+        tile = np.where(framing[..., None], np.array(FOUND, np.uint8), tile)
     return tile

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pipekit.contract import Dataset, Sample
 
 if TYPE_CHECKING:
-    from pipekit.contract import Image
+    from pipekit.images import Image
     from pipekit.registry.component import Component
     from pipekit.registry.registry import Registry
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from pipekit.contract import Image
+    from pipekit.images import Image
 
 Stage = Mapping[str, Any]
 Plant = Callable[[Path, "Image"], "Stage | None"]
