@@ -102,7 +102,9 @@ def docs(
     drawer = None if image is None else Pictures(registry, Path(image))
     unknown = [kind for kind in kinds if kind not in TITLES]
     if unknown:
-        raise UserError(f"no kind called {unknown[0]!r}", did_you_mean(unknown[0], tuple(TITLES)) or f"There are: {', '.join(TITLES)}")
+        raise UserError(
+            f"no kind called {unknown[0]!r}", did_you_mean(unknown[0], tuple(TITLES)) or f"There are: {', '.join(TITLES)}"
+        )
     shown: list[str] = []
     broken: dict[str, str] = {}
     count = 0

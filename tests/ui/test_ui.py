@@ -113,6 +113,17 @@ def test_a_table_too_narrow_for_its_words_becomes_blocks(monkeypatch: pytest.Mon
     ]
 
 
+def test_a_pipe_breaks_no_words_where_columns_is_small(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [("transcription", "a text of many words", "x" * 28)]
+    ui.table(("name", "what", "id"), rows, firm=(0, 2))
+    assert len(capsys.readouterr().out.splitlines()) == 2, "a line for each row"
+    monkeypatch.setenv("COLUMNS", "60")
+    ui.table(("name", "what", "id"), rows, firm=(0, 2))
+    assert capsys.readouterr().out == f"name    transcription\n  what  a text of many words\n  id    {'x' * 28}\n"
+
+
 def test_a_diagnosis_is_wrapped_between_words_on_a_terminal_alone(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
