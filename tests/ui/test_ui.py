@@ -53,6 +53,7 @@ def test_sizes(num_bytes: int, text: str) -> None:
 
 def test_plurals() -> None:
     assert [ui.plural(1, "file"), ui.plural(0, "file"), ui.plural(1200, "file")] == ["1 file", "0 files", "1,200 files"]
+    assert [ui.plural(2, name) for name in ("search", "loss", "stage")] == ["2 searches", "2 losses", "2 stages"]
 
 
 # --- errors and tables ---------------------------------------------------------------------------------------------------
