@@ -32,6 +32,8 @@ html_theme = "furo"
 html_title = f"pipekit {release}"
 html_copy_source = False
 html_show_sourcelink = False
+html_static_path = ["_static"]
+html_css_files = ["pictures.css"]
 html_theme_options = {"navigation_with_keys": True}
 
 # The Python reference (docs/generate.py) shows signatures as they are written. Nothing in it imports TensorFlow.

@@ -26,14 +26,18 @@ MAP = DOCS / "map.md"
 STABLE = DOCS / "plugins" / "versioning.md"
 
 PHOTO = DOCS.parent / "sample_data" / "photos" / "cat.jpg"
-"""The image on the pictures of ops, recipes and detectors."""
+"""The image on the pictures of ops, recipes, detectors and checks."""
 
 
 def main() -> None:
     OUT.mkdir(exist_ok=True)
     registry = load_registry(installed=False)
     pictures = Pictures(registry, PHOTO)
-    draw = pictures.into(OUT / "pictures", "pictures")
+    from_image = pictures.into(OUT / "pictures", "pictures")
+
+    def draw(component: Component) -> str:
+        return section_picture(component) if component.kind == "report_section" else from_image(component)
+
     for kind in KINDS:
         lines = kind_page(registry, kind, more_about, draw)
         (OUT / f"{kind}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -46,6 +50,16 @@ def more_about(component: Component) -> str:
     """A link to the component's own page."""
     page = DOCS / f"{component.kind}s" / f"{component.name}.md"
     return f"[More about it](../{page.relative_to(DOCS).as_posix()})" if page.exists() else ""
+
+
+DECISION = "howto-calibrate.jpg"
+"""The section ``decision`` is the picture of a how-to."""
+
+
+def section_picture(component: Component) -> str:
+    """The picture of a report section, which ``make_section_pictures.py`` made of a real report."""
+    file = DECISION if component.name == "decision" else f"section-{component.name}.jpg"
+    return f"![The section {component.name} of a report](../images/{file})" if (DOCS / "images" / file).exists() else ""
 
 
 def commands_page() -> Iterator[str]:

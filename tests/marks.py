@@ -47,6 +47,7 @@ TENSORFLOW: tuple[str, ...] = (
     "builtin/test_train_worker_pool.py",
     "builtin/test_train_frozen.py",
     "cli/test_train.py",
+    "commands/test_docs.py::test_checks_by_features_find_something",
     "commands/test_models.py::test_the_summary_is_that_of_the_command",
     "commands/test_train.py::test_the_verb_makes_what_the_command_makes",
     "contract/test_components.py::test_it_keeps_its_promises[stage-augment]",

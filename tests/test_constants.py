@@ -83,6 +83,7 @@ NOT_TUNED = {
         DEVIATION STAGES STEM_FILTERS DIMENSIONS EPSILON MOMENTUM; learning/keras_file LONG_AGO; learning/model_summary BYTES;
         learning/onnx_file IR_VERSION OPSET UINT8 FLOAT; learning/predictor FORMAT; learning/significance Z_95 LEVEL""",
     "how much is shown, and how": """
+        learning/model_summary _ROW_PX;
         builtin/augment_check/measure SHOWN; builtin/compare/of_task LISTED; builtin/compare/sections FIRST_PICTURES LONGEST;
         builtin/evaluate/abstention MOST_POINTS; builtin/evaluate/label_conflicts LISTED; builtin/evaluate/of_task DECIMALS;
         builtin/evaluate/reconstruction DECIMALS; builtin/evaluate/score DECIMALS; builtin/evaluate/several LISTED NAMED;

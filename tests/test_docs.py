@@ -74,6 +74,7 @@ check_links = load_script("check_links")
 generate = load_script("generate")
 make_pictures = load_script("make_pictures")
 make_howto_pictures = load_script("make_howto_pictures")
+make_section_pictures = load_script("make_section_pictures")
 pages = check_links.pages
 
 
@@ -445,7 +446,7 @@ def test_a_term_is_explained(term: str) -> None:
 # --- pictures ------------------------------------------------------------------------------------------------------------
 
 
-SCRIPTS = (make_pictures, make_howto_pictures)
+SCRIPTS = (make_pictures, make_howto_pictures, make_section_pictures)
 
 
 @pytest.mark.parametrize(
@@ -462,6 +463,11 @@ def test_a_picture_is_made_from_what_is_there_now(script: Any, shown: Any) -> No
         assert not re.search(r"(?:src|href)=|url\((?!#)|<script", text), "it loads nothing"
     else:
         assert images.probe(shown.path.read_bytes()).format == "JPEG"
+
+
+def test_every_report_section_has_a_picture() -> None:
+    sections = load_registry(installed=False).components("report_section")
+    assert [section.name for section in sections if not generate.section_picture(section)] == []
 
 
 def test_every_picture_has_a_script() -> None:

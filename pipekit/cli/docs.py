@@ -16,7 +16,12 @@ def docs(
     ),
     image: Annotated[
         Path | None,
-        typer.Option(metavar="IMAGE", help="Show with this image what each op, recipe and detector does", show_default=False),
+        typer.Option(
+            metavar="IMAGE", help="Draw pictures, with this image: what ops do, what checks find, …", show_default=False
+        ),
+    ] = None,
+    kind: Annotated[
+        list[str] | None, typer.Option(metavar="KIND", help="Only components of this kind; repeatable", show_default=False)
     ] = None,
     plugin: Plugins = None,
     disable: Disabled = None,
@@ -24,12 +29,12 @@ def docs(
     """Write Markdown pages about all components that are installed, those of plugins too.
 
     A page for each kind (ops, models, checks, ...) has each component's summary and parameters. With --image, ops and recipes
-    have a row of variants, and detectors the points that they find.
+    have a row of variants, detectors the points that they find, checks an example of what they find, and models their layers.
     """
     from pipekit import ui
     from pipekit.commands.docs import docs as write
 
-    made = write(out=out, image=image, plugins=plugin, disable=disable)
+    made = write(out=out, image=image, kinds=kind or (), plugins=plugin, disable=disable)
     for name, why in made.broken.items():
         ui.warn(f"{name} can't be loaded: {why}")
     for name, why in made.undrawn.items():

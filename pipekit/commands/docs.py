@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from pipekit.commands.docs_pictures import Pictures
 from pipekit.commands.working import registry_with
-from pipekit.errors import PipekitError, UserError
+from pipekit.errors import PipekitError, UserError, did_you_mean
 from pipekit.files import write_text
 
 if TYPE_CHECKING:
@@ -48,18 +49,6 @@ TITLES = {
 }
 """The title of each kind's page."""
 
-DRAWN = ("op", "recipe", "detector")
-"""Kinds whose components have a picture."""
-
-TILE_PX = 224
-"""Longer side of an image on a picture."""
-
-VARIANTS = 3
-"""Number of variants that show what an op does."""
-
-MOST_POINTS = 200
-"""Maximum number of a detector's points that are drawn."""
-
 
 @dataclass(frozen=True)
 class Documented:
@@ -70,7 +59,7 @@ class Documented:
         kinds: the kinds that have components.
         num_components: number of components on the pages.
         num_pictures: number of pictures.
-        undrawn: for each op, recipe or detector without a picture: why.
+        undrawn: for each component of a kind with pictures that has none: why.
         broken: components that can't be loaded, and why; the pages say so too.
     """
 
@@ -86,6 +75,7 @@ def docs(
     *,
     out: str | Path = "pipekit-docs",
     image: str | Path | None = None,
+    kinds: Sequence[str] = (),
     plugins: Sequence[str] | None = (),
     disable: Sequence[str] | None = (),
 ) -> Documented:
@@ -93,36 +83,43 @@ def docs(
 
     Args:
         out: a new folder.
-        image: an image with which ops, recipes and detectors are shown; None leaves the pictures out.
+        image: an image with which ops, recipes, detectors and checks are shown; None leaves all pictures out, also those of
+            models.
+        kinds: kinds of components to write pages about; all by default.
         plugins: plugins to load: files or modules.
         disable: names of plugins to leave out.
 
     Raises:
-        UserError: the folder is not empty, there is no such image, or a plugin is broken.
+        UserError: the folder is not empty, there is no such image or kind, or a plugin is broken.
         ImageError: the image can't be read.
 
     Example:
         >>> import pipekit
         >>> pipekit.docs(out="pages", image="cat.jpg").num_pictures  # doctest: +SKIP
-        56
+        96
     """
     registry = registry_with(plugins, disable)
     drawer = None if image is None else Pictures(registry, Path(image))
-    kinds: list[str] = []
+    unknown = [kind for kind in kinds if kind not in TITLES]
+    if unknown:
+        raise UserError(
+            f"no kind called {unknown[0]!r}", did_you_mean(unknown[0], tuple(TITLES)) or f"There are: {', '.join(TITLES)}"
+        )
+    shown: list[str] = []
     broken: dict[str, str] = {}
     count = 0
     with _new_folder(Path(out)) as folder:
         for kind in TITLES:
             found = registry.components(kind)
-            if not found:
+            if not found or (kinds and kind not in kinds):
                 continue
-            kinds.append(kind)
+            shown.append(kind)
             count += len(found)
             picture = None if drawer is None else drawer.into(folder / "pictures", "pictures")
             write_text(folder / f"{kind}.md", "\n".join(kind_page(registry, kind, picture=picture, broken=broken)) + "\n")
-        write_text(folder / "index.md", "\n".join(index_page(registry, kinds)) + "\n")
+        write_text(folder / "index.md", "\n".join(index_page(registry, shown)) + "\n")
     undrawn = {} if drawer is None else drawer.undrawn
-    return Documented(Path(out), tuple(kinds), count, 0 if drawer is None else drawer.count, undrawn, broken)
+    return Documented(Path(out), tuple(shown), count, 0 if drawer is None else drawer.count, undrawn, broken)
 
 
 @contextmanager
@@ -238,85 +235,3 @@ def slot_text(slot: Slot) -> str:
 def cell(text: str) -> str:
     """Text for a cell of a Markdown table."""
     return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
-
-
-# --- pictures ------------------------------------------------------------------------------------------------------------
-
-
-class Pictures:
-    """Draws what ops, recipes and detectors do with an image.
-
-    Attributes:
-        subject: the image, no larger than a tile.
-        count: number of pictures so far.
-        undrawn: why a component has none.
-
-    Raises:
-        UserError: there is no such image.
-        ImageError: it can't be read.
-    """
-
-    def __init__(self, registry: Registry, image: Path) -> None:
-        from pipekit.contract import Sample
-        from pipekit.recipe.preview import subject_of
-
-        if not image.is_file():
-            raise UserError(f"no such image: {image}")
-        self._registry = registry
-        self.subject = subject_of(Sample(image.name, str(image)), TILE_PX)
-        self.count = 0
-        self.undrawn: dict[str, str] = {}
-
-    def into(self, folder: Path, link: str) -> Callable[[Component], str]:
-        """A function that writes a component's picture and returns Markdown that shows it."""
-
-        def write(component: Component) -> str:
-            if component.kind not in DRAWN or component.name.endswith(".*"):
-                return ""
-            from pipekit import images
-
-            try:
-                made = self._points(component) if component.kind == "detector" else self._variants(component)
-            except Exception as error:  # a plugin's mistake leaves out its own picture alone
-                said = str(error) if isinstance(error, PipekitError) else f"{type(error).__name__}: {error}"
-                self.undrawn[f"{component.kind} {component.name}"] = said
-                return ""
-            name = f"{component.kind}-{component.name.replace(':', '-').replace('.', '-')}.jpg"
-            folder.mkdir(exist_ok=True)
-            (folder / name).write_bytes(images.encode(made, "jpg", 85))
-            self.count += 1
-            what = "points that it finds" if component.kind == "detector" else "an image and variants of it"
-            return f"![{component.name}: {what}]({link}/{name})"
-
-        return write
-
-    def _variants(self, component: Component) -> Any:
-        from pipekit.recipe import preview
-
-        subject = self.subject
-        ops = component.name if component.kind == "recipe" else [{"use": component.name}]
-        params = self._registry.get("stage", "augment").params_type()
-        asked: Any = self._registry.check_params(params, {"ops": ops, "size_hw": list(subject.image.shape[:2])})
-
-        def compiled(calls: Sequence[Any]) -> Any:
-            return asked.model_copy(update={"ops": tuple(calls)}).compiled()
-
-        if component.kind == "op":
-            (row,) = preview.each(asked.ops, compiled, subject, VARIANTS, seed=1)
-        else:
-            row = preview.variants(compiled(asked.ops), subject, VARIANTS, seed=1)
-        return preview.sheet([row], columns=len(row))
-
-    def _points(self, component: Component) -> Any:
-        from pipekit import images
-        from pipekit.contract import Keypoint
-        from pipekit.keypoints.detection import features_of
-
-        image = self.subject.image
-        params = self._registry.check_params(component.params_type(), {})
-        height, width = image.shape[:2]
-        found = features_of(component.load()(image, params), (height, width), component.name)
-        points = [Keypoint(float(x), float(y)) for x, y, _ in found.strongest(MOST_POINTS).points.tolist()]
-        said = f"{len(found):,} points" + (f", the {MOST_POINTS} strongest drawn" if len(found) > MOST_POINTS else "")
-        tiles = [image, images.draw_targets(image, keypoints=points)]
-        return images.contact_sheet(tiles, [self.subject.id, said], columns=2, tile_px=TILE_PX)

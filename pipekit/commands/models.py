@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from pipekit.files import write_text
 if TYPE_CHECKING:
     from pipekit.learning.model_summary import ModelSummary
     from pipekit.registry.component import Component
+    from pipekit.registry.registry import Registry
 
 DEFAULT_HW = (128, 128)
 
@@ -69,13 +70,28 @@ def model_summary(
         >>> pipekit.model_summary("mlp", input_shape=(28, 28, 1), classes=10, units=[32]).parameters  # doctest: +SKIP
         25450
     """
-    from pipekit.learning.model_summary import draw_svg, summarize_model
-    from pipekit.learning.templates import input_hw_of
+    from pipekit.learning.model_summary import draw_svg
 
     registry = registry_with(plugins, disable)
-    component = registry.get("model", template)
+    found = summary_of_template(registry, registry.get("model", template), input_shape, classes, params)
+    if svg is not None:
+        write_text(Path(svg), draw_svg(found))
+    return found
+
+
+def summary_of_template(
+    registry: Registry, component: Component, input_shape: Sequence[int] | None, classes: int, params: Mapping[str, Any]
+) -> ModelSummary:
+    """See :func:`model_summary`. The template's ``example`` has values of parameters with which its layers need no download.
+
+    Raises:
+        UserError: a parameter is wrong, or the template can't take images of that size.
+    """
+    from pipekit.learning.model_summary import summarize_model
+    from pipekit.learning.templates import input_hw_of
+
     build = component.load()
-    checked = registry.check_params(component.params_type(), params)
+    checked = registry.check_params(component.params_type(), {**getattr(build, "example", {}), **params})
     sides: Sequence[int] = input_shape if input_shape is not None else input_hw_of(build, checked) or DEFAULT_HW
     height, width, channels = (*sides, 3)[:3]
     shape = (int(height), int(width), int(channels))
@@ -84,8 +100,7 @@ def model_summary(
     except ValueError as error:
         reason = str(error).strip().splitlines()[0]
         size = " x ".join(map(str, shape))
-        raise UserError(f"{template} can't be built for images of {size}: {reason}", "Give another input size.") from error
-    found = summarize_model(model)
-    if svg is not None:
-        write_text(Path(svg), draw_svg(found))
-    return found
+        raise UserError(
+            f"{component.name} can't be built for images of {size}: {reason}", "Give another input size."
+        ) from error
+    return summarize_model(model)

@@ -6,9 +6,10 @@ in papers); poolings, normalisations and activations do not.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from math import prod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from math import log2, prod
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -155,38 +156,75 @@ def _group(kind: str) -> str:
     return "other"
 
 
-def draw_svg(summary: ModelSummary) -> str:
+def draw_svg(summary: ModelSummary, *, wrap_px: int | None = None, most: int | None = None) -> str:
     """Draw the layers from left to right: a block's height shows the feature map's, its depth the number of maps, compressed.
 
     Layers without weights that keep the shape (activations, padding, single operations) are omitted. Each block has its name,
     shape and number of parameters below.
+
+    Args:
+        wrap_px: continue in a new row where a row is wider; None: one row.
+        most: with more layers than this, successive ones of one size become one block, with their number.
     """
     parts = _shown(summary.parts)
-    blocks, x = [], 30.0
+    parts = _merged(parts) if most is not None and len(parts) > most else parts
+    blocks, x, row, right = [], 30.0, 0, 0.0
     largest = max([1, *(max(part.output_shape[:2]) for part in parts if len(part.output_shape) == 3)])
     for part in parts:
         block, width = _block(part, x, largest)
-        blocks.append(block)
+        if wrap_px is not None and x > 30 and x + max(width, 64.0) > wrap_px:
+            x, row = 30.0, row + 1
+            block, width = _block(part, x, largest)
+        blocks.append(block if not row else f'<g transform="translate(0 {row * _ROW_PX})">{block}</g>')
         x += max(width, 64.0) + 18
+        right = max(right, x)
     used = [group for group in _COLOURS if any(_group(part.kind) == group for part in parts)]
     legend = "".join(
-        f'<rect x="{30 + 165 * n}" y="48" width="12" height="12" fill="{_COLOURS[g]}"/>'
-        f'<text x="{47 + 165 * n}" y="58" class="small">{_WORDS[g]}</text>'
+        f'<rect x="{30 + 135 * n}" y="48" width="12" height="12" fill="{_COLOURS[g]}"/>'
+        f'<text x="{47 + 135 * n}" y="58" class="small">{_WORDS[g]}</text>'
         for n, g in enumerate(used)
     )
     title = (
         f"{summary.name}: {' x '.join(map(str, summary.input_shape))} in, {human(summary.parameters)} parameters, "
         f"{human(summary.multiply_adds)} multiply-adds per image"
     )
-    width = max(x + 20, 40 + 165 * len(used), 8.2 * len(title) + 60)
+    width, height = max(right + 20, 40 + 135 * len(used), 8.2 * len(title) + 60), 330 + row * _ROW_PX
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} 330" width="{width:.0f}" height="330" role="img">'
-        f"<title>{escape(title)}</title>"
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height}" width="{width:.0f}" height="{height}" '
+        f'role="img"><title>{escape(title)}</title>'
         "<style>text{font:11px system-ui,sans-serif;fill:#222}.small{font-size:10px;fill:#444}.title{font-size:15px}"
         "rect,polygon{stroke:#fff;stroke-width:.6}</style>"
         f'<rect width="100%" height="100%" fill="#fff"/><text x="30" y="30" class="title">{escape(title)}</text>'
         f"{legend}{''.join(blocks)}</svg>\n"
     )
+
+
+_ROW_PX = 235
+
+
+def _merged(parts: Sequence[Part]) -> list[Part]:
+    """Successive layers of about the same height, as one; with them those that squeeze it to 1 x 1 in between."""
+    merged: list[Part] = []
+    for _, group in groupby(_with_size(parts), lambda pair: pair[0]):
+        found = [part for _, part in group]
+        whole = [part for part in found if part.output_shape[:2] != (1, 1)] or found
+        heaviest = max(found, key=lambda part: part.parameters)
+        name = found[0].name if len(found) == 1 else f"{len(found)} layers"
+        fields = ("parameters", "trainable", "multiply_adds")
+        added = {field: sum(getattr(part, field) for part in found) for field in fields}
+        merged.append(replace(whole[-1], name=name, kind=heaviest.kind, **added))
+    return merged
+
+
+def _with_size(parts: Sequence[Part]) -> Iterator[tuple[str, Part]]:
+    """Each layer with what those of its block share: the octave of its height, so that padding begins no new block."""
+    size = ""
+    for part in parts:
+        if len(part.output_shape) != 3:
+            size = part.name
+        elif part.output_shape[:2] != (1, 1) or not size:
+            size = str(round(log2(part.output_shape[0]))) if part is not parts[0] else part.name
+        yield size, part
 
 
 def _shown(parts: Sequence[Part]) -> list[Part]:

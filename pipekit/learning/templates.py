@@ -14,6 +14,7 @@
 ``images_a_class``   training images of each class below which the template isn't worth trying beside others
 ``candidates``       ``candidates(params)``: templates that the train stage tries in place of this one, and keeps one of
 ``budget_s``         ``budget_s(params)``: estimated seconds that the candidates may take together
+``example``          values of parameters with which `pipekit models show` and `pipekit docs` build it without a download
 ===================  ====================================================================================================
 """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from pipekit.contract import Figure
@@ -90,10 +91,56 @@ def panels(
             axes.set_visible(False)
         for axes in every[max(0, len(draws) - columns) : len(draws)]:
             axes.tick_params(labelbottom=True)
+        written = _write_codes(canvas)
         svg, png = io.BytesIO(), io.BytesIO()
         canvas.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
         canvas.savefig(png, format="png", dpi=160, facecolor="white", metadata={"Software": None})
-    return Figure(name, _themed(svg.getvalue()), alt, caption), Figure(name, png.getvalue(), alt, caption)
+    return Figure(name, _themed(_with_characters(svg.getvalue(), written)), alt, caption), Figure(
+        name, png.getvalue(), alt, caption
+    )
+
+
+def _write_codes(canvas: Any) -> set[str]:
+    """Write characters that the font lacks (犬, emoji) as their codes, ``U+72AC``; returns them, all of them once it is drawn.
+
+    matplotlib would warn and draw a box for each. The PNG file keeps the codes; in the SVG file the reader's fonts draw the
+    characters.
+    """
+    from matplotlib import font_manager
+    from matplotlib.text import Text
+    from matplotlib.ticker import FuncFormatter
+
+    font = font_manager.get_font(font_manager.findfont(font_manager.FontProperties()))
+    written: set[str] = set()
+
+    def coded(text: str) -> str:
+        lacking = {character for character in text if character not in "\n\t" and not font.get_char_index(ord(character))}
+        written.update(lacking)
+        return "".join(_code(character) if character in lacking else character for character in text)
+
+    for text in canvas.findobj(Text):
+        if not text.get_text().isascii():
+            text.set_text(coded(text.get_text()))
+    for axis in (axis for axes in canvas.axes for axis in (axes.xaxis, axes.yaxis)):
+        formatter = axis.get_major_formatter()
+        if isinstance(formatter, FuncFormatter):  # what set_xticks(places, labels) makes; it is asked while the figure is drawn
+            formatter.func = partial(_then, formatter.func, coded)
+    return written
+
+
+def _then(label_of: Callable[..., str], coded: Callable[[str], str], *asked: Any) -> str:
+    return coded(str(label_of(*asked)))
+
+
+def _code(character: str) -> str:
+    return f"U+{ord(character):04X}"
+
+
+def _with_characters(svg: bytes, written: set[str]) -> bytes:
+    text = svg.decode("utf-8")
+    for character in sorted(written, key=lambda one: -len(_code(one))):
+        text = text.replace(_code(character), character)
+    return text.encode("utf-8")
 
 
 def _themed(svg: bytes) -> bytes:

@@ -99,7 +99,7 @@ def make_table(
     firm: Sequence[int] = (0,),
     header: bool = True,
 ) -> RenderableType:
-    """The table of :func:`table`. On a terminal too narrow for its words, each row becomes a block of lines."""
+    """The table of :func:`table`. Where the width is too small for its words, each row becomes a block of lines."""
     cells = [[cell if isinstance(cell, Text) else Text(cell) for cell in row] for row in rows]
     if _is_too_narrow(headers if header else [""] * len(headers), cells, firm):
         grid = _blocks(headers, cells)
@@ -120,9 +120,9 @@ FEW_COLUMNS = 16
 
 
 def _is_too_narrow(headers: Sequence[str], rows: Sequence[Sequence[Text]], firm: Sequence[int]) -> bool:
-    """Whether columns of this terminal would break words."""
+    """Whether columns of this terminal, or of the width that ``COLUMNS`` asks for, would break words."""
     out = console()
-    if not out.is_terminal or len(headers) < 3:
+    if not (out.is_terminal or "COLUMNS" in os.environ) or len(headers) < 3:
         return False
     needed = 2 * (len(headers) - 1)
     for number, name in enumerate(headers):
@@ -219,7 +219,8 @@ def duration(seconds: float) -> str:
 
 
 def plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+    ending = "" if count == 1 else "es" if noun.endswith(("ch", "sh", "s", "x")) else "s"
+    return f"{count:,} {noun}{ending}"
 
 
 # --- errors --------------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from pipekit.builtin.train.stage import _unfreeze
 from pipekit.errors import UserError
 from pipekit.learning import backbones
 from pipekit.learning.keras_backend import load_keras
-from pipekit.learning.model_summary import draw_svg, human, summarize_model
+from pipekit.learning.model_summary import ModelSummary, Part, draw_svg, human, summarize_model
 from pipekit.registry.registry import load_registry
 
 REGISTRY = load_registry(installed=False)
@@ -193,6 +193,21 @@ def test_the_drawing_is_an_svg_that_names_every_layer_with_weights(name: str) ->
     drawing = ElementTree.fromstring(draw_svg(found))
     titles = " ".join(element.text or "" for element in drawing.iter() if element.tag.endswith("title"))
     assert all(part.name in titles for part in found.parts if part.parameters)
+
+
+def test_the_drawing_of_a_deep_network_has_few_blocks_in_rows() -> None:
+    parts = [Part("image", "InputLayer", (224, 224, 3), 0, 0, 0)]
+    for number, side in enumerate([112, 113, 112, 56, 57, 1, 56, 28] * 4):
+        side = side // (1 + number // 8) or 1
+        parts.append(Part(f"conv_{number}", "Conv2D", (side, side, 8), 10, 10, 100))
+    parts.append(Part("probabilities", "Dense", (3,), 5, 5, 5))
+    found = ModelSummary("deep", (224, 224, 3), tuple(parts), 325, 325)
+    whole, short = draw_svg(found), draw_svg(found, wrap_px=400, most=24)
+    assert whole.count("<rect x") > 30 > short.count("<rect x") > 5
+    assert " layers (Conv2D): 56 x 56 x 8, 40 parameters" in short, "the squeezed one and the padded one are in it"
+    width, height = (float(ElementTree.fromstring(short).attrib[name]) for name in ("width", "height"))
+    assert width < 800
+    assert height > 330
 
 
 @pytest.mark.parametrize(("count", "text"), [(3, "3"), (1234, "1.2 k"), (60_965_224, "61.0 M"), (1.5e9, "1.5 G")])

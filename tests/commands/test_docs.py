@@ -8,9 +8,12 @@ import pytest
 
 import pipekit as package
 from pipekit import images
-from pipekit.commands.docs import DRAWN, TITLES
+from pipekit.commands import docs_pictures
+from pipekit.commands.docs import TITLES
+from pipekit.contract import Sample
 from pipekit.errors import UserError
-from pipekit.registry.registry import KINDS
+from pipekit.registry.registry import KINDS, load_registry
+from pipekit.testing.check_examples import run_example
 from pipekit.testing.checks.examples import pictures
 
 PLUGIN = '''
@@ -51,6 +54,51 @@ def register_ops(register):
 '''
 
 
+SHOWN = ("op", "recipe", "detector")
+"""The kinds whose pictures need no dataset and no TensorFlow."""
+
+CHECKS = '''
+"""A check with an example, one without, and one that finds nothing in its example."""
+
+import pipekit
+from pipekit import images
+
+
+def plant(folder, image):
+    for label in ("one", "two"):
+        (folder / "images" / label).mkdir(parents=True)
+        images.write(folder / "images" / label / "whole.png", image)
+    images.write(folder / "images" / "two" / "upper.png", image[: len(image) // 2])
+
+
+def flat(rows, ctx, params: pipekit.Params):
+    """Wider than two to one."""
+    found = [row["id"] for row in rows if row["width_px"] > 2 * row["height_px"]]
+    yield pipekit.Finding("flat", "info", "about all of them")
+    yield pipekit.Finding("flat", "warning", "wide [images]", tuple(found))
+
+
+def quiet(rows, ctx, params: pipekit.Params):
+    """Says nothing."""
+    return []
+
+
+def bare(rows, ctx, params: pipekit.Params):
+    """Has no example."""
+    return []
+
+
+flat.example = quiet.example = plant
+
+
+@pipekit.hookimpl
+def register_checks(register):
+    register("flat", flat)
+    register("quiet", quiet)
+    register("bare", bare)
+'''
+
+
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
     path = tmp_path / "scene.png"
@@ -64,9 +112,10 @@ def test_every_kind_has_a_title() -> None:
 
 def test_the_command_writes_what_the_verb_writes(pipekit, image: Path, tmp_path: Path) -> None:
     (tmp_path / "my_fade.py").write_text(PLUGIN, "utf-8")
-    result = pipekit("docs", "--out", "pages", "--image", image, "--plugin", "my_fade.py")
+    chosen = [word for kind in SHOWN for word in ("--kind", kind)]
+    result = pipekit("docs", "--out", "pages", "--image", image, "--plugin", "my_fade.py", *chosen)
     assert result.code == 0
-    made = package.docs(out="again", image=image, plugins=["my_fade.py"])
+    made = package.docs(out="again", image=image, kinds=SHOWN, plugins=["my_fade.py"])
     files = {path.relative_to("pages"): path.read_bytes() for path in Path("pages").rglob("*") if path.is_file()}
     assert files == {path.relative_to("again"): path.read_bytes() for path in Path("again").rglob("*") if path.is_file()}
 
@@ -82,7 +131,7 @@ def test_the_command_writes_what_the_verb_writes(pipekit, image: Path, tmp_path:
     drawn = sorted(path.name for path in Path("pages/pictures").iterdir())
     assert len(drawn) == made.num_pictures
     shown = {name.partition("-")[0] for name in drawn}
-    assert shown == set(DRAWN)
+    assert shown == set(SHOWN)
     original, faded = (images.read("pages/pictures/op-fade.jpg")[:150, left : left + 200] for left in (10, 260))
     assert faded.mean() < 0.8 * original.mean()
     assert "[Ops](op.md)" in Path("pages/index.md").read_text("utf-8")
@@ -105,3 +154,48 @@ def test_what_it_refuses(image: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such image"):
         package.docs(out=tmp_path / "new", image=tmp_path / "nowhere.jpg")
     assert sorted(path.name for path in tmp_path.iterdir() if path.name != ".cache") == ["full", "scene.png"]
+
+
+def test_the_example_of_a_plugins_check_is_drawn(image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_checks.py").write_text(CHECKS, "utf-8")
+    registry = load_registry((str(tmp_path / "my_checks.py"),), installed=False)
+    drawer = docs_pictures.Pictures(registry, image)
+    draw = drawer.into(tmp_path / "pictures", "pictures")
+    text = draw(registry.get("check", "flat"))
+    assert text.startswith("![flat: images of its example; a frame marks those that it names](pictures/check-flat.jpg)\n\n")
+    assert text.endswith("*Warning: wide \\[images\\].*")
+    sheet = images.read(tmp_path / "pictures" / "check-flat.jpg").astype(int)
+    framed = (abs(sheet - docs_pictures.FOUND).sum(axis=2) < 60).any(axis=0)
+    assert framed[: sheet.shape[1] // 3].any(), "the named image is the first and has a frame"
+    assert not framed[sheet.shape[1] // 3 :].any()
+    assert draw(registry.get("check", "bare")) == "*No picture: the check has no example.*"
+    assert "finds nothing in its example" in draw(registry.get("check", "quiet"))
+    assert drawer.undrawn == {}
+    assert drawer.count == 1
+
+
+def test_every_builtin_check_has_an_example() -> None:
+    registry = load_registry(installed=False)
+    assert [check.name for check in registry.components("check") if not hasattr(check.load(), "example")] == []
+
+
+def test_other_images_are_shown_in_turn() -> None:
+    samples = [
+        Sample(split + label + number, "", label=label, split=split) for split in "ab" for label in "xy" for number in "01"
+    ]
+    assert [sample.id for sample in docs_pictures.in_turn(samples)] == ["ax0", "ay0", "bx0", "by0", "ax1", "ay1", "bx1", "by1"]
+
+
+def test_a_kind_that_does_not_exist() -> None:
+    with pytest.raises(UserError, match="no kind called 'ops'") as caught:
+        package.docs(kinds=["ops"])
+    assert "op" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["alike_classes", "foreign", "suspected_labels"])
+def test_checks_by_features_find_something_in_their_examples(name: str, tmp_path: Path) -> None:
+    registry = load_registry(installed=False)
+    cat = images.read(Path(__file__).parents[2] / "sample_data" / "photos" / "cat.jpg")
+    found = run_example(registry, registry.get("check", name), cat, tmp_path)
+    assert found is not None
+    assert [finding["check"] for finding in found.findings] == [name]

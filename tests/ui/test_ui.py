@@ -53,6 +53,7 @@ def test_sizes(num_bytes: int, text: str) -> None:
 
 def test_plurals() -> None:
     assert [ui.plural(1, "file"), ui.plural(0, "file"), ui.plural(1200, "file")] == ["1 file", "0 files", "1,200 files"]
+    assert [ui.plural(2, name) for name in ("search", "loss", "stage")] == ["2 searches", "2 losses", "2 stages"]
 
 
 # --- errors and tables ---------------------------------------------------------------------------------------------------
@@ -111,6 +112,17 @@ def test_a_table_too_narrow_for_its_words_becomes_blocks(monkeypatch: pytest.Mon
         "name    b",
         "  id    1",
     ]
+
+
+def test_a_pipe_breaks_no_words_where_columns_is_small(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [("transcription", "a text of many words", "x" * 28)]
+    ui.table(("name", "what", "id"), rows, firm=(0, 2))
+    assert len(capsys.readouterr().out.splitlines()) == 2, "a line for each row"
+    monkeypatch.setenv("COLUMNS", "60")
+    ui.table(("name", "what", "id"), rows, firm=(0, 2))
+    assert capsys.readouterr().out == f"name    transcription\n  what  a text of many words\n  id    {'x' * 28}\n"
 
 
 def test_a_diagnosis_is_wrapped_between_words_on_a_terminal_alone(

@@ -81,4 +81,5 @@ def offers(name: str) -> str:
 
 build.offers = offers  # type: ignore[attr-defined]
 build.input_hw = INPUT_HW  # type: ignore[attr-defined]
+build.example = {"weights": "random"}  # type: ignore[attr-defined]
 build.unfreeze = unfreeze  # type: ignore[attr-defined]

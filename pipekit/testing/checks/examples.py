@@ -27,6 +27,22 @@ def pictures() -> dict[str, Any]:
     }
 
 
+def photograph() -> Any:
+    """An image of 300 x 450 pixels with details of every size, as a photograph has them: RGB uint8."""
+    import numpy as np
+
+    from pipekit import images
+    from pipekit.rng import rng_for
+
+    rng = rng_for(0, "photograph")
+    height, width = 300, 450
+    image = np.zeros((height, width, 3))
+    for cells in (2, 4, 8, 16, 32, 64, 128):
+        coarse = rng.integers(0, 256, (cells, cells * 3 // 2, 3), dtype=np.uint8)
+        image += images.resize(coarse, (height, width), "cubic") / cells**0.5
+    return ((image - image.min()) / (image.max() - image.min()) * 255).astype(np.uint8)
+
+
 def write_tiny_dataset(folder: Path, per_class: int = 6) -> Path:
     """Draw a dataset of three classes (discs, squares, stripes) as 32 x 32 PNG files, one folder per class."""
     import numpy as np

@@ -6,12 +6,13 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Mapping
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipekit.contract import Dataset
 from pipekit.testing.checks.core import Skipped, Subject, promise
-from pipekit.testing.checks.examples import write_tiny_dataset
+from pipekit.testing.checks.examples import photograph, write_tiny_dataset
 from pipekit.testing.checks.trial import STAGE
 
 if TYPE_CHECKING:
@@ -74,6 +75,22 @@ def _finds(subject: Subject) -> str:
     if wrong:
         return f"a finding's severity must be one of {', '.join(sorted(known))}, not {wrong[0]!r}"
     return "" if found[0] == found[1] else "two calls on the same images differ"
+
+
+@promise("check")
+def _finds_in_its_example(subject: Subject) -> str:
+    """it finds something in its example, if it has one: ``check.example(folder, image)``"""
+    from pipekit.testing.check_examples import run_example
+
+    function = subject.component.load()
+    if not hasattr(function, "example"):
+        raise Skipped("it has no example")
+    if "features" in signature(function).parameters:
+        raise Skipped("its example needs features; `pipekit docs --image` shows it")
+    with tempfile.TemporaryDirectory() as folder:
+        found = run_example(subject.registry, subject.component, photograph(), Path(folder))
+    assert found is not None
+    return (found.warnings[0] if found.warnings else "") or ("" if found.findings else "it finds nothing in its example")
 
 
 def before_of(subject: Subject) -> Mapping[str, Mapping[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pipekit.builtin.inspect import examples
 from pipekit.builtin.inspect.rows import columns_in
 from pipekit.contract import Context, Finding, Params, param
 from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, supports
@@ -21,6 +22,7 @@ class SplitsParams(Params):
     """No parameters."""
 
 
+@examples.example(examples.imbalance)
 def imbalance(rows: Rows, ctx: Context, params: ImbalanceParams) -> Iterator[Finding]:
     """Classes of very different sizes, and classes that are too small to learn or to measure."""
     found = columns_in(rows)
@@ -41,6 +43,7 @@ def imbalance(rows: Rows, ctx: Context, params: ImbalanceParams) -> Iterator[Fin
         yield Finding("imbalance", "warning", f"fewer than {params.fewest} images: {listed}", values={"counts": small})
 
 
+@examples.example(examples.missing_classes)
 def missing_classes(rows: Rows, ctx: Context, params: SplitsParams) -> Iterator[Finding]:
     """A class without images in an existing split."""
     found = columns_in(rows)
@@ -55,6 +58,7 @@ def missing_classes(rows: Rows, ctx: Context, params: SplitsParams) -> Iterator[
             )
 
 
+@examples.example(examples.unlabelled)
 @supports(CLASSES, MULTILABEL, NUMBER)
 def unlabelled(rows: Rows, ctx: Context, params: SplitsParams) -> Iterator[Finding]:
     """Images without a class in a dataset with classes."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pipekit.builtin.inspect import examples
 from pipekit.contract import Context, Finding, Params, param
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class LabelsParams(Params):
     """No parameters."""
 
 
+@examples.example(examples.foreign)
 def foreign(rows: Rows, ctx: Context, params: ForeignParams, features: Sight | None = None) -> Iterator[Finding]:
     """Images that resemble no other: another subject, a drawing among photographs, a test card."""
     if features is not None:
@@ -40,6 +42,7 @@ def foreign(rows: Rows, ctx: Context, params: ForeignParams, features: Sight | N
         yield from find_foreign(rows, features, params.spreads)
 
 
+@examples.example(examples.suspected_labels)
 def suspected_labels(rows: Rows, ctx: Context, params: LabelsParams, features: Sight | None = None) -> Iterator[Finding]:
     """Images that a model, which did not learn from them, confidently takes for another class than their label's."""
     if features is not None:
@@ -48,6 +51,7 @@ def suspected_labels(rows: Rows, ctx: Context, params: LabelsParams, features: S
         yield from find_suspects(rows, features)
 
 
+@examples.example(examples.alike_classes)
 def alike_classes(rows: Rows, ctx: Context, params: AlikeParams, features: Sight | None = None) -> Iterator[Finding]:
     """Pairs of classes whose images a model can't tell apart."""
     if features is not None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from pipekit.builtin.inspect import examples
 from pipekit.builtin.inspect.rows import columns_in
 from pipekit.contract import Context, Finding, Params
 from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, labels_in, several_as_text, supports
@@ -26,6 +27,7 @@ class CopiesParams(Params):
     """No parameters; ``distance_bits`` of the stage sets how near a near duplicate is."""
 
 
+@examples.example(examples.exact_duplicates)
 @supports(CLASSES, MULTILABEL, NUMBER)
 def exact_duplicates(rows: Sequence[Row], ctx: Context, params: CopiesParams) -> Iterator[Finding]:
     """The same bytes under several names."""
@@ -33,6 +35,7 @@ def exact_duplicates(rows: Sequence[Row], ctx: Context, params: CopiesParams) ->
         yield _finding("exact_duplicates", "warning", "the same file", group, _all_but_one(group))
 
 
+@examples.example(examples.near_duplicates)
 @supports(CLASSES, MULTILABEL, NUMBER)
 def near_duplicates(rows: Sequence[Row], ctx: Context, params: CopiesParams) -> Iterator[Finding]:
     """The same image, resized, saved again, mirrored or brighter; with features also cropped, turned or recoloured, or the
@@ -44,6 +47,7 @@ def near_duplicates(rows: Sequence[Row], ctx: Context, params: CopiesParams) -> 
             yield _with_words(finding, columns_in(rows).differences)
 
 
+@examples.example(examples.leakage)
 @supports(CLASSES, MULTILABEL, NUMBER)
 def leakage(rows: Sequence[Row], ctx: Context, params: CopiesParams) -> Iterator[Finding]:
     """The same or nearly the same image, or copies of one original, in two splits: metrics measured on it are too high."""
@@ -61,6 +65,7 @@ def leakage(rows: Sequence[Row], ctx: Context, params: CopiesParams) -> Iterator
             yield _finding("leakage", "error", f"copies of one original in {' and '.join(splits)}", group, remove)
 
 
+@examples.example(examples.label_conflicts)
 @supports(CLASSES, MULTILABEL, NUMBER)
 def label_conflicts(rows: Sequence[Row], ctx: Context, params: CopiesParams) -> Iterator[Finding]:
     """The same or nearly the same image under two labels: one of them is wrong.

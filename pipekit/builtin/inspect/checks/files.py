@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pipekit.builtin.inspect import examples
 from pipekit.builtin.inspect.rows import columns_in
 from pipekit.contract import Context, Finding, Params, param
 from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, supports
@@ -33,6 +34,7 @@ class CutOffParams(Params):
     least_share: float = param(0.1, "Smallest share of grey rows, of the height, that counts as cut off", gt=0, lt=1)
 
 
+@examples.example(examples.corrupt)
 @supports(CLASSES, MULTILABEL, NUMBER)
 def corrupt(rows: Rows, ctx: Context, params: FilesParams) -> Iterator[Finding]:
     """Files that can't be decoded completely; they stop a training, or enter it as half an image."""
@@ -44,6 +46,7 @@ def corrupt(rows: Rows, ctx: Context, params: FilesParams) -> Iterator[Finding]:
         yield Finding("corrupt", "error", reason, tuple(reasons[reason]), {"remove": reasons[reason]})
 
 
+@examples.example(examples.cut_off)
 @supports(CLASSES, MULTILABEL, NUMBER)
 def cut_off(rows: Rows, ctx: Context, params: CutOffParams) -> Iterator[Finding]:
     """The lower end is plain medium grey, which a decoder fills in for missing data; then saved again as a complete file."""
@@ -54,6 +57,7 @@ def cut_off(rows: Rows, ctx: Context, params: CutOffParams) -> Iterator[Finding]
         yield Finding("cut_off", "warning", words, found, {"remove": list(found)})
 
 
+@examples.example(examples.wrong_extension)
 @supports(CLASSES, MULTILABEL, NUMBER)
 def wrong_extension(rows: Rows, ctx: Context, params: FilesParams) -> Iterator[Finding]:
     """The file's suffix names another format than its content."""
@@ -67,6 +71,7 @@ def wrong_extension(rows: Rows, ctx: Context, params: FilesParams) -> Iterator[F
         yield Finding("wrong_extension", "warning", words, measured.ids_at(both), {"remove": []})
 
 
+@examples.example(examples.orientation)
 @supports(CLASSES, MULTILABEL, NUMBER)
 def orientation(rows: Rows, ctx: Context, params: FilesParams) -> Iterator[Finding]:
     """Images that only their EXIF data rotates. pipekit applies it; not every program does."""
@@ -76,6 +81,7 @@ def orientation(rows: Rows, ctx: Context, params: FilesParams) -> Iterator[Findi
         yield Finding("orientation", "info", "rotated by EXIF data only; other programs may show them on their side", found)
 
 
+@examples.example(examples.mixed_modes)
 @supports(CLASSES, MULTILABEL, NUMBER)
 def mixed_modes(rows: Rows, ctx: Context, params: FilesParams) -> Iterator[Finding]:
     """Grey, transparent, 16-bit or CMYK images among others: a shortcut for a model if one class has more of them."""
@@ -87,6 +93,7 @@ def mixed_modes(rows: Rows, ctx: Context, params: FilesParams) -> Iterator[Findi
             yield Finding("mixed_modes", "info", f"mode {mode}; most images have {modes.most_common(1)[0][0]}", found)
 
 
+@examples.example(examples.animated)
 @supports(CLASSES, MULTILABEL, NUMBER)
 def animated(rows: Rows, ctx: Context, params: FilesParams) -> Iterator[Finding]:
     """Files with several frames or pages; pipekit reads only the first."""

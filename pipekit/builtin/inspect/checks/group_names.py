@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pipekit.builtin.inspect import examples
 from pipekit.builtin.inspect.rows import columns_in
 from pipekit.contract import Context, Finding, Params
 from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, supports
@@ -18,6 +19,7 @@ class GroupNamesParams(Params):
     """No parameters."""
 
 
+@examples.example(examples.group_names)
 @supports(CLASSES, MULTILABEL, NUMBER)
 def group_names(rows: Sequence[Mapping[str, Any]], ctx: Context, params: GroupNamesParams) -> Iterator[Finding]:
     """Most names share their stem with others, and images of one stem have the same class, or look alike, beyond chance."""

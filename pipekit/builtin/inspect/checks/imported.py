@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from pipekit.builtin.inspect import examples
 from pipekit.builtin.inspect.rows import columns_in
 from pipekit.contract import Context, Dataset, Finding, Params
 from pipekit.passed_over import META, PICTURES, sentence
@@ -19,6 +20,7 @@ class ImportedParams(Params):
     """No parameters."""
 
 
+@examples.example(examples.passed_over)
 @supports(CLASSES, MULTILABEL, NUMBER)
 def passed_over(rows: Rows, ctx: Context, params: ImportedParams, dataset: Dataset) -> Iterator[Finding]:
     """Files that the import did not read, by suffix, and empty folders; a warning for photographs, videos and folders."""
@@ -28,6 +30,7 @@ def passed_over(rows: Rows, ctx: Context, params: ImportedParams, dataset: Datas
         yield Finding("passed_over", "warning" if lost else "info", f"the import {sentence(found)}", values=dict(found))
 
 
+@examples.example(examples.one_class)
 def one_class(rows: Rows, ctx: Context, params: ImportedParams, dataset: Dataset) -> Iterator[Finding]:
     """Fewer than two classes. A dataset of boxes, keypoints or masks needs none."""
     measured = columns_in(rows)
@@ -40,6 +43,7 @@ def one_class(rows: Rows, ctx: Context, params: ImportedParams, dataset: Dataset
         yield Finding("one_class", "info", "no image has a class, boxes, keypoints or a mask; a classifier needs classes")
 
 
+@examples.example(examples.similar_names)
 def similar_names(rows: Rows, ctx: Context, params: ImportedParams) -> Iterator[Finding]:
     """Classes whose names differ only in capitals, in spaces, hyphens and underscores, or in how their letters are encoded."""
     measured = columns_in(rows)

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pipekit.builtin.inspect import examples
 from pipekit.contract import Context, Dataset, Finding, Params
 from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, supports
 
@@ -21,6 +22,7 @@ class MasksParams(Params):
     """No parameters."""
 
 
+@examples.example(examples.masks)
 @supports(CLASSES, MULTILABEL, NUMBER)
 def masks(rows: Rows, ctx: Context, params: MasksParams, dataset: Dataset) -> Iterator[Finding]:
     """Masks of another size than their image, colour-coded or with JPEG artefacts; the values of all others."""

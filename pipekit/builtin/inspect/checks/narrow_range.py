@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pipekit.builtin.inspect import examples
 from pipekit.builtin.inspect.rows import columns_in
 from pipekit.contract import Context, Finding, Params, param
 from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, supports
@@ -16,6 +17,7 @@ class NarrowParams(Params):
     brightest: int = param(32, "Largest 99th percentile of brightness, of 255, that counts as narrow", ge=0, le=255)
 
 
+@examples.example(examples.narrow_range)
 @supports(CLASSES, MULTILABEL, NUMBER)
 def narrow_range(rows: Rows, ctx: Context, params: NarrowParams) -> Iterator[Finding]:
     """16-bit files whose values end at an eighth of their range or below."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pipekit.builtin.inspect import examples
 from pipekit.builtin.inspect.rows import columns_in
 from pipekit.contract import Context, Finding, Params, param
 from pipekit.tasks import NUMBER, supports
@@ -21,6 +22,7 @@ class NumbersParams(Params):
     )
 
 
+@examples.example(examples.outlying_numbers)
 @supports(NUMBER)
 def outlying_numbers(rows: Sequence[Mapping[str, Any]], ctx: Context, params: NumbersParams) -> Iterator[Finding]:
     """The distribution of the numbers; images whose number lies far outside those of most images."""

@@ -15,6 +15,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pipekit.builtin.inspect import examples
 from pipekit.builtin.inspect.rows import columns_in
 from pipekit.contract import Context, Finding, Params, param
 from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, supports
@@ -34,6 +35,7 @@ class OutlierParams(Params):
     strictness: float = param(1.0, "Factor on the limit: above 1 reports fewer images, below 1 more", gt=0)
 
 
+@examples.example(examples.dark)
 @supports(CLASSES, MULTILABEL, NUMBER)
 def dark(rows: Rows, ctx: Context, params: OutlierParams) -> Iterator[Finding]:
     """Even the brightest 1 % of the pixels are dark."""
@@ -42,6 +44,7 @@ def dark(rows: Rows, ctx: Context, params: OutlierParams) -> Iterator[Finding]:
     yield from _report("dark", found, values, -6 * params.strictness, 0.1, "much darker than the others")
 
 
+@examples.example(examples.bright)
 @supports(CLASSES, MULTILABEL, NUMBER)
 def bright(rows: Rows, ctx: Context, params: OutlierParams) -> Iterator[Finding]:
     """Even the darkest 1 % of the pixels are bright."""
@@ -49,6 +52,7 @@ def bright(rows: Rows, ctx: Context, params: OutlierParams) -> Iterator[Finding]
     yield from _report("bright", found, found.numbers["dark_level"], 8 * params.strictness, 8, "much brighter than the others")
 
 
+@examples.example(examples.blurred)
 @supports(CLASSES, MULTILABEL, NUMBER)
 def blurred(rows: Rows, ctx: Context, params: OutlierParams) -> Iterator[Finding]:
     """The finest details are missing, relative to those of twice the size."""
@@ -58,6 +62,7 @@ def blurred(rows: Rows, ctx: Context, params: OutlierParams) -> Iterator[Finding
     yield from _report("blurred", found, values, -2.5 * params.strictness, 0.15, words, found.numbers["contrast"] > 2)
 
 
+@examples.example(examples.low_information)
 @supports(CLASSES, MULTILABEL, NUMBER)
 def low_information(rows: Rows, ctx: Context, params: OutlierParams) -> Iterator[Finding]:
     """Almost a single shade."""
@@ -66,6 +71,7 @@ def low_information(rows: Rows, ctx: Context, params: OutlierParams) -> Iterator
     yield from _report("low_information", found, found.numbers["entropy_bits"], -8 * params.strictness, 0.15, words)
 
 
+@examples.example(examples.odd_size)
 @supports(CLASSES, MULTILABEL, NUMBER)
 def odd_size(rows: Rows, ctx: Context, params: OutlierParams) -> Iterator[Finding]:
     """Far fewer or far more pixels than the other images."""
@@ -77,6 +83,7 @@ def odd_size(rows: Rows, ctx: Context, params: OutlierParams) -> Iterator[Findin
         yield from _report("odd_size", found, values, sign * 6 * params.strictness, 0.25, words)
 
 
+@examples.example(examples.odd_aspect)
 @supports(CLASSES, MULTILABEL, NUMBER)
 def odd_aspect(rows: Rows, ctx: Context, params: OutlierParams) -> Iterator[Finding]:
     """Far wider or far taller than the other images."""

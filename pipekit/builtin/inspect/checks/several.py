@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
+from pipekit.builtin.inspect import examples
 from pipekit.builtin.inspect.rows import columns_in
 from pipekit.contract import Context, Finding, Params, param
 from pipekit.tasks import MULTILABEL, labels_in, supports
@@ -19,6 +20,7 @@ class SeveralParams(Params):
     ratio: float = param(20.0, "Largest allowed ratio of the images without a label to those with it", ge=1)
 
 
+@examples.example(examples.co_occurrence)
 @supports(MULTILABEL)
 def co_occurrence(rows: Sequence[Mapping[str, Any]], ctx: Context, params: SeveralParams) -> Iterator[Finding]:
     """How often two labels are on one image; rare labels, labels that never appear alone, and combinations of one image.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pipekit.builtin.inspect import examples
 from pipekit.contract import Context, Dataset, Finding, Params, param
 
 Rows = Sequence[Mapping[str, Any]]
@@ -19,6 +20,7 @@ class ShortcutsParams(Params):
     )
 
 
+@examples.example(examples.shortcuts)
 def shortcuts(rows: Rows, ctx: Context, params: ShortcutsParams, dataset: Dataset | None = None) -> Iterator[Finding]:
     """A small tree on the files' properties, cross-validated; groups of near duplicates are never on both sides.
 
