@@ -322,7 +322,12 @@ def register_recipes(register: Register) -> None:
 
 @hookimpl
 def register_models(register: Register) -> None:
-    register("auto", "pipekit.builtin.models.auto:build", summary="Tries several templates, and keeps the one best on val")
+    register(
+        "auto",
+        "pipekit.builtin.models.auto:build",
+        summary="Tries several templates, and keeps the one best on val",
+        version=2,
+    )
     register("simple_cnn", "pipekit.builtin.models.simple_cnn:build", summary="Convolution blocks, a dense layer, dropout")
     register("mlp", "pipekit.builtin.models.mlp:build", summary="Dense layers on the raw pixels: the baseline")
     register("alexnet", "pipekit.builtin.models.alexnet:build", summary="Krizhevsky et al. 2012, for images of 227 x 227")

@@ -105,7 +105,7 @@ def test_the_budget_decides_by_estimates_alone() -> None:
     found = left_out(planned(many, params(), 60))
     assert list(found) == ["simple_cnn"]
     assert "would exceed the budget of 60 s" in found["simple_cnn"]
-    assert set(left_out(planned(many, params(), 1))) == {"logistic_regression", "simple_cnn"}, "the cheapest is always tried"
+    assert set(left_out(planned(many, params(), 1))) == {"hog_svm", "simple_cnn"}, "the cheapest is always tried"
     assert planned(many, params(), 60) == planned(many, params(), 60)
 
 
@@ -129,6 +129,25 @@ def test_costs_grow_with_the_work() -> None:
 
         assert cost() < cost(images=1000, train=800, val=200)
         assert cost() < cost(shape_hwc=(128, 128, 3))
+
+
+@pytest.mark.parametrize("task", ["classes", "multilabel", "number"])
+def test_a_probe_costs_more_where_more_is_solved(task: str) -> None:
+    """Few val images ask for folds of train, a given `c` for one solution, and a class more for its coefficients."""
+    component = REGISTRY.get("model", "logistic_regression")
+
+    def cost(train: int = 2000, val: int = 400, classes: int = 10, **values: Any) -> float:
+        params = REGISTRY.check_params(component.params_type(), values)
+        found = cost_s(component.load(), Work(3000, train, val, 1 if task == "number" else classes, (32, 32, 3), 20, task), params)
+        assert found is not None
+        return found
+
+    assert cost(c=1.0) < cost() < cost(val=49)
+    assert cost(val=50) == cost()
+    assert cost(val=0) < cost(val=49)
+    assert cost(train=1000) < cost()
+    if task != "number":
+        assert cost(classes=5) < cost()
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("5m", 300), ("1h", 3600), ("1.5m", 90)])

@@ -132,7 +132,7 @@ def plan(ctx: Context, dataset: Dataset, params: TrainParams, calls: Sequence[Ca
         template = call.load()
         size = params.input_hw or templates.input_hw_of(template, call.params) or own_size
         shape = (size[0], size[1], params.channels)
-        work = Work(len(dataset), num_train, num_val, max(1, len(dataset.classes)), shape, params.epochs)
+        work = Work(len(dataset), num_train, num_val, max(1, len(dataset.classes)), shape, params.epochs, dataset.task)
         one = Candidate(call.name, call.params.model_dump(mode="json"), None)
         try:
             seconds = templates.cost_s(template, work, call.params)
