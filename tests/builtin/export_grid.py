@@ -17,7 +17,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ def taken_apart(template: str) -> tuple[dict[str, Any], dict[str, Any]]:
     return table, more
 
 
-def cells(template: str, place: Path) -> Iterator[tuple[str, str, str]]:
+def cells(template: str, precisions: Sequence[str], place: Path) -> Iterator[tuple[str, str, str]]:
     """Precision, exporter and outcome of every cell of a template."""
     import pipekit
     from pipekit.testing import write_tiny_dataset
@@ -70,7 +70,7 @@ def cells(template: str, place: Path) -> Iterator[tuple[str, str, str]]:
         more["epochs"] = 1
     if template == "autoencoder":
         more["label_mode"] = "input"
-    for precision in PRECISIONS:
+    for precision in precisions:
         named = {"model": {"template": template, **table}, "precision": precision, **more}
         outcome = pipekit.train(images, name=precision, report=False, **named)
         model = outcome.artifact("train").path
@@ -86,11 +86,12 @@ def cells(template: str, place: Path) -> Iterator[tuple[str, str, str]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--templates", default=",".join(TEMPLATES))
+    parser.add_argument("--precisions", default=",".join(PRECISIONS))
     parser.add_argument("--here", action="store_true", help="train in this process")
     chosen = parser.parse_args()
     for template in chosen.templates.split(","):
         if not chosen.here:
-            words = ["-m", "tests.builtin.export_grid", "--here", "--templates", template]
+            words = ["-m", "tests.builtin.export_grid", "--here", "--templates", template, "--precisions", chosen.precisions]
             made = subprocess.run([sys.executable, *words], stdout=subprocess.PIPE, text=True)
             lines = [line for line in made.stdout.splitlines() if line.startswith("| ")]
             print("\n".join(lines or [f"| {template} | ended with {made.returncode} |"]), flush=True)
@@ -99,7 +100,7 @@ def main() -> None:
             os.environ["PIPEKIT_STORE"] = str(Path(folder, "store"))
             here = Path.cwd()
             os.chdir(folder)
-            for precision, to, said in cells(template, Path(folder)):
+            for precision, to, said in cells(template, chosen.precisions.split(","), Path(folder)):
                 print(f"| {template} | {precision} | {to} | {said} |", flush=True)
             os.chdir(here)
 
