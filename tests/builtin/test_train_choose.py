@@ -138,7 +138,8 @@ def test_a_probe_costs_more_where_more_is_solved(task: str) -> None:
 
     def cost(train: int = 2000, val: int = 400, classes: int = 10, **values: Any) -> float:
         params = REGISTRY.check_params(component.params_type(), values)
-        found = cost_s(component.load(), Work(3000, train, val, 1 if task == "number" else classes, (32, 32, 3), 20, task), params)
+        work = Work(3000, train, val, 1 if task == "number" else classes, (32, 32, 3), 20, task)
+        found = cost_s(component.load(), work, params)
         assert found is not None
         return found
 
