@@ -338,13 +338,13 @@ def register_models(register: Register) -> None:
         "logistic_regression",
         "pipekit.builtin.models.logistic_regression:build",
         summary="Logistic regression on the features of a pretrained network",
-        version=2,
+        version=3,
     )
     register(
         "hog_svm",
         "pipekit.builtin.models.hog_svm:build",
         summary="The classic baseline: gradient histograms, linear SVM",
-        version=2,
+        version=3,
     )
 
 

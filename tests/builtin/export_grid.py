@@ -72,8 +72,11 @@ def cells(template: str, precisions: Sequence[str], place: Path) -> Iterator[tup
         more["label_mode"] = "input"
     for precision in precisions:
         named = {"model": {"template": template, **table}, "precision": precision, **more}
-        outcome = pipekit.train(images, name=precision, report=False, **named)
-        model = outcome.artifact("train").path
+        try:
+            model = pipekit.train(images, name=precision, report=False, **named).artifact("train").path
+        except PipekitError as error:
+            yield precision, "not trained", str(error).splitlines()[0]
+            continue
         for to in EXPORTERS:
             try:
                 found = export(to, model, place / f"{precision} {to}", images)

@@ -13,6 +13,7 @@ from pipekit.builtin.models.auto import seconds_of
 from pipekit.builtin.report import candidates as report
 from pipekit.builtin.train import ahead, choose
 from pipekit.builtin.train.choose import Candidate, plan, train_best, variant_params
+from pipekit.builtin.train.stage import precision_of
 from pipekit.builtin.train.params import TrainParams
 from pipekit.commands.train import model_of
 from pipekit.errors import PlanError, UserError
@@ -286,3 +287,15 @@ def test_a_long_training_is_announced(
     monkeypatch.setattr(ahead, "summarize_model", lambda model: model.layers)
     ahead.tell(ctx, None, params(model="simple_cnn"), work, 30)
     assert ctx.notes == said, "an unusual network is trained without"
+
+
+@pytest.mark.parametrize(("template", "taken"), [("hog_svm", "float32"), ("simple_cnn", "mixed_float16")])
+def test_a_model_that_is_solved_is_solved_in_float32(template: str, taken: str) -> None:
+    """In 16 bits, squares of gradients overflow, and the solver is given NaN."""
+    said: list[str] = []
+    ctx: Any = SimpleNamespace(warn=said.append)
+    given = params(model=template, precision="mixed_float16")
+    assert precision_of(ctx, given.model.load(), given) == taken
+    assert len(said) == (taken == "float32")
+    assert precision_of(ctx, given.model.load(), params(model=template)) == "float32"
+    assert len(said) == (taken == "float32")

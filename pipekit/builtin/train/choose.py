@@ -31,7 +31,7 @@ FEWEST_VAL = 20
 OF_EPOCHS = (
     *("ops", "detail", "epochs", "optimizer", "learning_rate", "find_learning_rate", "momentum", "weight_decay", "clip_norm"),
     *("schedule", "warmup_epochs", "decay", "decay_epochs", "label_smoothing", "mixup", "cutmix", "mosaic"),
-    *("keep", "monitor", "patience", "callbacks", "sampler"),
+    *("keep", "monitor", "patience", "callbacks", "sampler", "precision"),
 )
 """Parameters that only a template that trains in epochs uses. The others are trained without them, under the usual keys."""
 
