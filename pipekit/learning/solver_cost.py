@@ -20,12 +20,12 @@ OWN = 300
 
 def iterations(images: int, classes: int, strengths: int) -> float:
     """Estimated iterations of L-BFGS for a multinomial logistic regression, all strengths together."""
-    return min(strengths * MOST_ITERATIONS, strengths * 2.3 * math.sqrt(classes) * images**0.4)
+    return strengths * min(MOST_ITERATIONS, 2.3 * math.sqrt(classes) * math.pow(images, 0.4))
 
 
 def passes(images: int, strengths: int) -> float:
     """Estimated passes over the features for each of several labels (:mod:`pipekit.learning.logistic_path`)."""
-    return strengths * 12 * images ** (1 / 3)
+    return strengths * 12 * math.cbrt(images)
 
 
 def solver_s(task: str, images: int, dimensions: int, classes: int, strengths: int) -> float:
