@@ -116,7 +116,8 @@ NOT_TUNED = {
         LOOKED_AT; builtin/inspect/checks/masks LOOKED_AT; builtin/inspect/page TILES_KEPT; builtin/inspect/shortcut_tree
         MAX_ROWS CAST_A_CLASS CAST_IMAGES; builtin/split/iterative ROUNDS; builtin/split/split_file FEW MAX_SPLICED;
         builtin/train/cache RAM_SHARE DISK_SHARE EXTENT_BYTES; builtin/train/data PROBED DRAWS; builtin/train/folds BATCH;
-        builtin/train/range_test STEPS; builtin/train/stage MANY_AUGMENTED; images/bands ROWS MAX_BANDS; images/colour_cast
+        builtin/train/range_test STEPS; builtin/train/stage MANY_AUGMENTED; builtin/train/worker_pool PART;
+        images/bands ROWS MAX_BANDS; images/colour_cast
         SIDE_PX; images/jpeg _REDUCED_MIN_PX; images/landmarks SIDE_PX _MOST _VIEW_PX; images/masks MAX_COLOURS;
         images/measuring SIDE_PX; images/metadata HEAD_BYTES; images/name_groups SHUFFLES PAIRS MOST BLOCK;
         images/near_duplicates MINIATURE_PX _BLOCK _CHUNKS; images/pixels MAX_PIXELS; images/png_bands BAND_BYTES ROWS

@@ -213,6 +213,7 @@ def _feed(
         batch_size=params.batch_size or auto_batch_size(len(ids)) if training else params.batch_size or 32,
         rng=_rng(ctx, params),
         shuffle=training,
+        epochs=params.epochs if training else 0,
         sampler=_sampler(ctx, params, part) if training else None,
         augment=None if recipe is None else data.augmenter(recipe, shape[2]),
         mix=mixer(params.mixup, params.cutmix, params.mosaic) if training else None,
