@@ -60,6 +60,7 @@ TUNED = {
     "builtin/test_hog_svm.py": "builtin/models/hog_svm _EPS _HYSTERESIS",
     "builtin/test_reconstruction.py": "builtin/evaluate/reconstruction RATES",
     "learning/test_cross_validation.py": "learning/cross_validation FEWEST",
+    "learning/test_solver_cost.py": "learning/solver_cost MOST_ITERATIONS OPERATIONS_A_SECOND OWN",
     "learning/test_task_metrics.py": "learning/conformal LEVEL",
 }
 

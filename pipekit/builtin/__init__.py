@@ -329,7 +329,12 @@ def register_recipes(register: Register) -> None:
 
 @hookimpl
 def register_models(register: Register) -> None:
-    register("auto", "pipekit.builtin.models.auto:build", summary="Tries several templates, and keeps the one best on val")
+    register(
+        "auto",
+        "pipekit.builtin.models.auto:build",
+        summary="Tries several templates, and keeps the one best on val",
+        version=2,
+    )
     register("simple_cnn", "pipekit.builtin.models.simple_cnn:build", summary="Convolution blocks, a dense layer, dropout")
     register("mlp", "pipekit.builtin.models.mlp:build", summary="Dense layers on the raw pixels: the baseline")
     register("alexnet", "pipekit.builtin.models.alexnet:build", summary="Krizhevsky et al. 2012, for images of 227 x 227")
@@ -340,13 +345,13 @@ def register_models(register: Register) -> None:
         "logistic_regression",
         "pipekit.builtin.models.logistic_regression:build",
         summary="Logistic regression on the features of a pretrained network",
-        version=2,
+        version=3,
     )
     register(
         "hog_svm",
         "pipekit.builtin.models.hog_svm:build",
         summary="The classic baseline: gradient histograms, linear SVM",
-        version=2,
+        version=3,
     )
 
 

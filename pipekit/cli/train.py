@@ -25,6 +25,7 @@ FLAGS = {
     "input_hw": "--input",
     "folds": "--folds",
     "seeds": "--seeds",
+    "budget": "--budget",
     **{f"split.{name}": flag for name, flag in SPLIT.items()},
 }
 

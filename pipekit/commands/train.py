@@ -166,7 +166,7 @@ def _checked(pipeline: AdhocPipeline, wrong: Sequence[Problem]) -> Plan:
     try:
         plan = pipeline.plan()
     except PlanError as error:
-        named = with_names(error, {"stages.train.": "", "stages.split.": "split."})
+        named = with_names(error, {"stages.train.model.budget": "budget", "stages.train.": "", "stages.split.": "split."})
         told = {problem.path for problem in wrong}
         raise PlanError([*wrong, *(problem for problem in named.problems if problem.path not in told)]) from error
     if wrong:

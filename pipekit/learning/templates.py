@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipekit.contract import Call, Params
+from pipekit.tasks import CLASSES
 
 TENSORFLOW_S = 10.0
 """Estimated seconds to import TensorFlow, and to build and save a model."""
@@ -43,6 +44,7 @@ class Work:
         classes: number of classes.
         shape_hwc: the model's input.
         epochs: passes over the training images.
+        task: ``classes``, ``multilabel`` or ``number`` (:mod:`pipekit.tasks`).
     """
 
     images: int
@@ -51,6 +53,7 @@ class Work:
     classes: int
     shape_hwc: tuple[int, int, int]
     epochs: int
+    task: str = CLASSES
 
     @property
     def pixels(self) -> int:

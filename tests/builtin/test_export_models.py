@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from pipekit import images
+from pipekit.builtin.exporters import tflite
 from pipekit.builtin.exporters.comparison import Comparison, within
 from pipekit.builtin.exporters.models import FloatParams, Trained, held_out
 from pipekit.cli import main
@@ -366,6 +367,32 @@ def test_a_recurrent_layer_is_not_given_to_the_converter_that_it_kills(tmp_path:
     said = export("tflite", tmp_path, tmp_path / "plain")["headline"]
     assert "largest difference" in said
     assert "16 images of random noise" in said, "without images noise is taken, and said to be that"
+
+
+@pytest.mark.parametrize(("score", "accepted"), [(0.0999, True), (0.1001, False)])
+def test_the_score_of_files_may_differ_by_five_times_as_much(score: float, accepted: bool) -> None:
+    found = Comparison("36 files", 36, 1e-3, 1e-4, 36, largest_score_difference=score, same_unknown=36)
+    if accepted:
+        assert within(found, 0.02, name="file_tolerance", of_score=5 * 0.02) is found
+        return
+    with pytest.raises(StageError, match=r"its unknown_score by 1\.0e-01 .*allowed is 0\.1") as caught:
+        within(found, 0.02, name="file_tolerance", of_score=5 * 0.02)
+    assert "Raise `file_tolerance`" in str(caught.value.hint)
+
+
+def test_an_interpreter_that_fails_on_an_image_is_said() -> None:
+    """`hog_svm` divides by the contrast of a block, which 8-bit integers round to 0 where an image is flat."""
+
+    def fails(pixels: Any) -> Any:
+        if pixels.min() == pixels.max():
+            raise RuntimeError("tensorflow/lite/kernels/div.cc:242 data[i] != 0 was not true.\nNode number 35 (DIV) failed")
+        return pixels
+
+    answers = tflite._enduring(fails)
+    pixels: Any = np.arange(4, dtype=np.uint8)
+    assert answers(pixels) is pixels
+    with pytest.raises(StageError, match=r"the model fails on an image: .*Node number 35 \(DIV\)"):
+        answers(np.zeros(4, np.uint8))
 
 
 def test_onnx_without_its_packages_says_what_to_install(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

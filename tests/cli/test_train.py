@@ -52,7 +52,7 @@ def test_mistakes_are_found_before_anything_runs(pipekit: Pipekit, tmp_path: Pat
     for words, said in (
         (("photos", "--model", "simple_cnm"), "Did you mean 'simple_cnn'"),
         (("photos", "--model", "resnet"), "--model pretrained --set model.backbone=ResNet50"),
-        (("photos", "--budget", "soon"), "budget"),
+        (("photos", "--budget", "soon"), "--budget: expected a time such as 90s, 5m or 1h, got 'soon'"),
         (("photos", "--model", "mlp", "--budget", "5m"), "a budget is for model = 'auto'"),
         (("photos", "--set", "model.dropout=0.3"), "no parameter called 'dropout'"),
         (("photos", "--set", "epoch=3"), "Did you mean 'epochs'"),

@@ -91,27 +91,33 @@ SAID = {
 """What is compared, and what is the same, in the words of the check."""
 
 
-def within(found: Comparison, tolerance: float) -> Comparison:
+def within(found: Comparison, tolerance: float, *, name: str = "tolerance", of_score: float | None = None) -> Comparison:
     """Compare the two models, and return the comparison if they agree.
+
+    Args:
+        name: the parameter that sets the tolerance.
+        of_score: the tolerance of the score for *none of these*; default: the same.
 
     Raises:
         StageError: a probability, or the score for *none of these*, differs by more than the tolerance.
     """
+    hint = f"Nothing was written. Raise `{name}` to accept the difference."
+    of_score = tolerance if of_score is None else of_score
     if found.difference > tolerance:
         raise StageError(
             f"the exported model differs from the original: {found.headline}; allowed is {tolerance * (found.spread or 1):g}",
-            "Nothing was written. Raise `tolerance` to accept the difference.",
+            hint,
         )
-    if (found.largest_score_difference or 0.0) > tolerance:
+    if (found.largest_score_difference or 0.0) > of_score:
         raise StageError(
             f"the exported model differs from the original: its {SCORE} by {found.largest_score_difference:.1e} "
-            f"({found.headline}); allowed is {tolerance:g}",
-            "Nothing was written. Raise `tolerance` to accept the difference.",
+            f"({found.headline}); allowed is {of_score:g}",
+            hint,
         )
     if (found.largest_cost_difference or 0.0) > tolerance:
         raise StageError(
             f"the exported model differs from the original: its {OUTPUT} by {found.largest_cost_difference:.1e} of the largest "
             f"cost ({found.headline}); allowed is {tolerance:g}",
-            "Nothing was written. Raise `tolerance` to accept the difference.",
+            hint,
         )
     return found

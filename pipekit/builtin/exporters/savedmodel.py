@@ -60,7 +60,8 @@ PREDICTED = {
 class SavedModelParams(FloatParams):
     file_tolerance: float = param(
         0.02,
-        "Largest allowed difference of a probability where the exported model decodes and resizes files itself",
+        "Largest allowed difference of a probability, and a fifth of that of the score for unknown images, where the exported "
+        "model decodes and resizes files itself",
         gt=0,
         le=1,
     )
@@ -127,7 +128,9 @@ def _compare_files(trained: Trained, served: Any, pictures: Pictures, tolerance:
 
     labels = tuple(pictures.labels[place] for place in places) if pictures.labels else ()
     words = f"the files of {len(places)} image{'s' if len(places) != 1 else ''}"
-    return within(compare(trained, exported, Pictures(pictures.pixels[places], words, labels)), tolerance)
+    found = compare(trained, exported, Pictures(pictures.pixels[places], words, labels))
+    # The score is a distance between features, of which the limit is 1: a level of a small image's pixels moves it further.
+    return within(found, tolerance, name="file_tolerance", of_score=5 * tolerance)
 
 
 SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG")

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipekit.builtin.exporters.comparison import Comparison, within
 from pipekit.builtin.exporters.models import (
+    Answers,
     CheckParams,
     FloatParams,
     Pictures,
@@ -85,8 +87,25 @@ def write_int8(
     calibration, pictures = _calibration(trained, dataset, params)
     data = _convert(trained, calibration)
     (out_dir / "model.tflite").write_bytes(data)
-    found = _agreeing(compare(trained, _answers(data, trained.outputs), pictures), params.least_agreement)
+    answers = _enduring(_answers(data, trained.outputs))
+    answers(np.stack([np.full(trained.shape_hwc, level, np.uint8) for level in (0, 128, 255)]))  # a flat image too
+    found = _agreeing(compare(trained, answers, pictures), params.least_agreement)
     return write_beside(trained, out_dir, found, _usage(trained, "uint8"), report)
+
+
+def _enduring(answers: Answers) -> Answers:
+    """The same; it raises StageError where the interpreter fails, as at a division by the contrast of a flat image."""
+
+    def enduring(pixels: Pixels) -> NDArray[np.float32]:
+        try:
+            return answers(pixels)
+        except RuntimeError as error:
+            raise StageError(
+                f"in 8-bit integers, the model fails on an image: {' '.join(str(error).split())[:200]}",
+                "A divisor may have been rounded to 0. Nothing was written. Export it in floating point: tflite.",
+            ) from error
+
+    return enduring
 
 
 def _recurrent(model: Any) -> str:

@@ -34,6 +34,13 @@ class AutoParams(Params):
     def budget_s(self) -> float:
         return seconds_of(self.budget)
 
+    @field_validator("budget", mode="before")
+    @classmethod
+    def _is_a_time(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            seconds_of(value)
+        return value
+
     @field_validator("candidates")
     @classmethod
     def _distinct(cls, value: tuple[Call, ...]) -> tuple[Call, ...]:
@@ -50,6 +57,9 @@ def seconds_of(text: str) -> float:
 
     >>> seconds_of("90s"), seconds_of("1.5h")
     (90.0, 5400.0)
+
+    Raises:
+        ValueError: it is no such text.
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text)
     if found is None:

@@ -20,6 +20,7 @@ from pipekit.learning.linear_solvers import choose_c as several_c
 from pipekit.learning.linear_solvers import losses_of_labels, losses_of_numbers, numbers_along
 from pipekit.learning.logistic_path import labels_along
 from pipekit.learning.outputs import Outputs
+from pipekit.learning.solver_cost import solver_s
 from pipekit.learning.templates import TENSORFLOW_S, Work
 
 Float = NDArray[np.float64]
@@ -239,7 +240,7 @@ def pretrained_on(params: LogisticRegressionParams) -> Mapping[str, Any]:
 
 
 def cost_s(work: Work, params: LogisticRegressionParams) -> float:
-    """The features of all images, whose shards every split shares, and the solver.
+    """The features of all images, whose shards every split shares, and the solver, also on folds where val is small.
 
     Raises:
         UserError: the images are grey, or the embedder can't be used.
@@ -252,8 +253,19 @@ def cost_s(work: Work, params: LogisticRegressionParams) -> float:
     if facts.weights is not None:
         facts.weights()
     embedded = 0.01 * work.images * (work.pixels / (224 * 224))
-    solved = len(CANDIDATES) * 2e-9 * work.train * facts.dimensions * work.classes * 50
-    return TENSORFLOW_S + embedded + solved
+    return TENSORFLOW_S + embedded + _solving_s(work, facts.dimensions, params)
+
+
+def _solving_s(work: Work, dimensions: int, params: LogisticRegressionParams) -> float:
+    """Every candidate on val and, where val has few images, on the folds; then the chosen one."""
+    last = solver_s(work.task, work.train, dimensions, work.classes, 1)
+    if params.c is not None:
+        return last
+    solved = solver_s(work.task, work.train, dimensions, work.classes, len(CANDIDATES)) if work.val else 0.0
+    if work.val < ENOUGH:
+        part = work.train * (FOLDS - 1) // FOLDS
+        solved += FOLDS * solver_s(work.task, part, dimensions, work.classes, len(CANDIDATES))
+    return solved + last
 
 
 build.fit = fit  # type: ignore[attr-defined]

@@ -30,7 +30,7 @@ from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, task_named
 OF_EPOCHS = (
     *("ops", "detail", "epochs", "optimizer", "learning_rate", "find_learning_rate", "momentum", "weight_decay", "clip_norm"),
     *("schedule", "warmup_epochs", "decay", "decay_epochs", "label_smoothing", "mixup", "cutmix", "mosaic"),
-    *("keep", "monitor", "patience", "callbacks", "sampler"),
+    *("keep", "monitor", "patience", "callbacks", "sampler", "precision"),
 )
 """Parameters that only a template that trains in epochs uses. The others are trained without them, under the usual keys."""
 
@@ -97,7 +97,7 @@ def plan(ctx: Context, dataset: Dataset, params: TrainParams, calls: Sequence[Ca
 
     def work_of(call: Call) -> Work:
         size = params.input_hw or templates.input_hw_of(call.load(), call.params) or own_size
-        return Work(len(dataset), num_train, num_val, classes, (size[0], size[1], params.channels), params.epochs)
+        return Work(len(dataset), num_train, num_val, classes, (size[0], size[1], params.channels), params.epochs, dataset.task)
 
     return within_budget(calls, work_of, fewest, budget_s)
 

@@ -71,7 +71,7 @@ def learn(ctx: Context, dataset: Dataset, params: TrainParams, *, head_alone: bo
         strategy = devices.strategy(params.devices)
         if strategy is not None:
             stack.enter_context(strategy.scope())
-        stack.enter_context(devices.precision(params.precision))
+        stack.enter_context(devices.precision(precision_of(ctx, template, params)))
         alone = frozen.embedder_alone(template, params, shape) if head_alone and strategy is None else None
         if alone is None:
             model = build_model(template, shape, outputs, params)
@@ -278,6 +278,14 @@ def _decoded(
         ctx.event("cache", split=split, message=f"decoded images are cached in {folder}, about {size_bytes / 1e9:.1f} GB")
     files = [sample.image for sample in part.samples]
     return Decoded(files, ids, load, place, folder, largest_bytes, shared)
+
+
+def precision_of(ctx: Context, template: Any, params: TrainParams) -> str:
+    """Keras' dtype policy. A template that solves for its weights gets float32: its features would overflow in 16 bits."""
+    if params.precision == "float32" or not hasattr(template, "fit"):
+        return params.precision
+    ctx.warn(f"precision had no effect: {params.model.name} is not trained in epochs, and is solved in float32")
+    return "float32"
 
 
 def _unfreeze(template: Any, params: TrainParams) -> Callable[[Any, int], float | None] | None:
