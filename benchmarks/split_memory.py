@@ -14,14 +14,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 import tempfile
-import threading
-import time
 from pathlib import Path
 
-from _common import tree_memory
+from _common import measured
 
 PLUGIN = '''
 """Lists pieces of a file as images."""
@@ -66,37 +63,11 @@ def write_pieces(path: Path, numbers: range) -> None:
         file.writelines(number.to_bytes(8, "little") for number in numbers)
 
 
-def own_peak(pid: int) -> int:
-    """The peak of a process alone so far, in bytes; 0 after its end."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text("ascii").splitlines()
-        return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")), 0)
-    except OSError:
-        return 0
-
-
 def run(place: Path, *more: str) -> str:
     """The columns of one command: seconds, processor seconds, peak of its process and of the tree."""
     words = [sys.executable, "-m", "pipekit", "run", "--trust", "--quiet", *more]
-    env = {**os.environ, "HOME": str(place), "XDG_CONFIG_HOME": str(place / "config")}
-    started, peaks, done = time.perf_counter(), [0, 0], threading.Event()
-    process = subprocess.Popen(words, cwd=place, env=env, stdout=subprocess.DEVNULL)
-
-    def watch() -> None:
-        while not done.wait(0.1):
-            peaks[:] = max(peaks[0], own_peak(process.pid)), max(peaks[1], tree_memory(process.pid))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    done.set()
-    watcher.join()
-    if process.returncode:
-        raise SystemExit(f"{' '.join(words)} ends with {process.returncode}")
-    seconds = time.perf_counter() - started
-    mb = [peak / 1e6 for peak in peaks]
-    return f"{seconds:9.1f}{used.ru_utime + used.ru_stime:9.1f}{mb[0]:9.0f}{mb[1]:9.0f}"
+    took = measured(words, place, {**os.environ, "HOME": str(place), "XDG_CONFIG_HOME": str(place / "config")})
+    return f"{took.seconds:9.1f}{took.cpu_s:9.1f}{took.own_peak_bytes / 1e6:9.0f}{took.peak_bytes / 1e6:9.0f}"
 
 
 def main() -> None:
