@@ -5,7 +5,7 @@ Rerun: python benchmarks/split_memory.py --counts 20000,200000,1000000
 The images are pieces of one file, eight different bytes each, since a million files would measure the file system. A plugin's
 importer lists them with their ids and classes; the engine reads and hashes each piece. They are no images, so nothing is
 decoded (`verify = "none"`), and `duplicates` is "exact" (or "off"): near duplicates need pixels. For each count, an empty store
-is used, and each command is a process of its own: the import, a first split, and a split with one image more. `split` includes
+is used, and each command is a separate process: the import, a first split, and a split with one image more. `split` includes
 the start, the plan and the results under `runs/`. Memory is the peak of the command's own process (Linux: VmHWM), and that of
 all its processes together (PSS, sampled ten times a second).
 """

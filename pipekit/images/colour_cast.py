@@ -50,7 +50,8 @@ def colour_cast(image: Image) -> tuple[float, float]:
     import cv2
     import numpy as np
 
-    estimates = np.transpose([_estimates(plane) for plane in cv2.split(np.ascontiguousarray(image))]) + 0.05
+    planes: Any = cv2.split(np.ascontiguousarray(image))
+    estimates = np.transpose([_estimates(plane) for plane in planes]) + 0.05
     ratios = np.log(estimates[:, [0, 2]] / estimates[:, 1:2])
     agree = np.abs(np.sign(ratios).sum(axis=0)) == len(ratios)
     nearest = np.where(agree, np.sign(ratios[0]) * np.abs(ratios).min(axis=0), 0.0)
