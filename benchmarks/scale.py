@@ -3,7 +3,7 @@
 Rerun: python benchmarks/scale.py [PHOTOS] [--small 1000,10000,60000] [--photographs 1000,4000] [--skip embed,feed]
 
 Small images are 32 x 32 PNG files of noise in ten classes. Photographs are those of PHOTOS, class folders of JPEG files; where
-it has fewer, disjoint crops of 160 x 160, whose near copies mean nothing; without PHOTOS, overlapping crops of the sample
+it has fewer, disjoint crops of 160 x 160, whose near duplicates mean nothing; without PHOTOS, overlapping crops of the sample
 photographs. Each step is a separate command, after those before it in one new store: `pipekit
 run --until STEP`, with its start, the plan, a check of what is there, and the results under `runs/`. `import` verifies and
 measures each image, `augment` makes one copy each, of 150 x 150 or 32 x 32, `export` writes WebDataset. The feed is that of

@@ -9,6 +9,8 @@ It needs Chromium, as the tests of the studio do, and is no test: run it on a qu
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import re
 import signal
 import statistics
@@ -16,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +144,22 @@ def times(browser: Chromium, port: int, seen: Measured, pid: int) -> None:
             )
         )
     seen.add("click on disk: median, slowest of 10", "30 ms", f"{ms(statistics.median(clicks))}, {ms(max(clicks))}")
+    moves = slid(browser, port)
+    seen.add("slider to 11 variants: median, slowest of 10", "200 ms", f"{ms(statistics.median(moves))}, {ms(max(moves))}")
+    with busy():
+        beside = [found_thumbs(browser, digest) for _ in range(10)]
+        moves = slid(browser, port)
+    seen.add("beside a training: thumbnails, slowest of 10", "150 ms", ms(max(beside)))
+    seen.add("beside a training: slider to 11 variants, median", "400 ms", ms(statistics.median(moves)))
+    map_times(browser, port, seen, "")
+    status = Path(f"/proc/{pid}/status")
+    if status.is_file():
+        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text("utf-8"))
+        seen.add("memory of the server, at most", "250 MB", f"{int(found[1]) / 1024:,.0f} MB" if found else "unknown")
+
+
+def slid(browser: Chromium, port: int) -> list[float]:
+    """Seconds from each of ten moves of a slider to its variants."""
     browser.open(f"http://127.0.0.1:{port}/recipe")
     until(browser, "return Number(document.querySelector('.variants')?.dataset.shown) > 0;")
     browser.do(
@@ -149,7 +167,7 @@ def times(browser: Chromium, port: int, seen: Measured, pid: int) -> None:
         "add.form.dispatchEvent(new Event('submit', {cancelable: true})); return 0;"
     )
     until(browser, "return document.querySelectorAll('.ops [type=range]').length > 0;")
-    moves = [
+    return [
         changed(
             browser,
             "const shown = document.querySelector('.variants').dataset.shown; "
@@ -159,12 +177,30 @@ def times(browser: Chromium, port: int, seen: Measured, pid: int) -> None:
         )
         for number in range(10)
     ]
-    seen.add("slider to 11 variants: median, slowest of 10", "200 ms", f"{ms(statistics.median(moves))}, {ms(max(moves))}")
-    map_times(browser, port, seen, "")
-    status = Path(f"/proc/{pid}/status")
-    if status.is_file():
-        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text("utf-8"))
-        seen.add("memory of the server, at most", "250 MB", f"{int(found[1]) / 1024:,.0f} MB" if found else "unknown")
+
+
+def found_thumbs(browser: Chromium, digest: str) -> float:
+    """Seconds until 64 thumbnails are there, which the server has to make or to read."""
+    rows = "Uint32Array.from({length: 64}, () => Math.floor(Math.random() * window.count))"
+    return float(browser.do(
+        "window.count = window.count || (await (await fetch('/api/index')).json()).count; const begun = performance.now(); "
+        f"const asked = {{method: 'POST', headers: {{'x-pipekit': '1'}}, body: {rows}}}; "
+        f"await (await fetch('/api/{digest}/thumbs', asked)).arrayBuffer(); "
+        "return (performance.now() - begun) / 1000;"
+    ))  # fmt: skip
+
+
+@contextlib.contextmanager
+def busy() -> Iterator[None]:
+    """Every processor computes, at the priority of a training that the studio started."""
+    loop = "import os; os.nice(5)\nwhile True: sum(range(100000))"
+    workers = [subprocess.Popen([sys.executable, "-c", loop]) for _ in range(os.cpu_count() or 1)]
+    try:
+        yield
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
 
 
 def map_times(browser: Chromium, port: int, seen: Measured, of: str) -> None:

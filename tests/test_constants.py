@@ -19,7 +19,7 @@ PLAIN = (ast.Constant, ast.Tuple, ast.UnaryOp, ast.unaryop, ast.BinOp, ast.opera
 
 TUNED = {
     "test_tuned_limits.py": """
-        builtin/importers/boxes CROOKED; builtin/inspect/checks/numbers FEWEST; builtin/split/groups APART; builtin/train/choose
+        builtin/importers/boxes CROOKED; builtin/inspect/checks/numbers FEWEST; builtin/split/groups APART; learning/candidates
         FEWEST_VAL; builtin/train/range_test SKIP SMOOTHING DIVERGED CLEAR FEWEST; images/differences LEAST_TURN_DEG PLAIN;
         images/landmarks FEWEST AGREEMENT _LARGEST_STRETCH; images/name_groups LEAST_REPEATED LARGEST_SHARE; images/origins
         LEAST_SPREAD; images/value_range NARROW; learning/advice LARGE_GAP UNEVEN""",
@@ -51,7 +51,9 @@ TUNED = {
     "builtin/test_evaluate_numbers.py": "builtin/evaluate/numbers MOSTLY",
     "builtin/test_task_intervals.py": """
         builtin/evaluate/label_intervals ADDED; builtin/evaluate/number_intervals OUTSIDE FEWEST; builtin/evaluate/numbers
-        ENOUGH""",
+        ENOUGH; builtin/evaluate/ordinal FEWEST""",
+    "builtin/test_augment_check.py": "builtin/augment_check/measure FEW_CHANGED",
+    "builtin/test_inspect_tasks.py": "builtin/inspect/checks/copies FAR",
     "builtin/test_explain.py": "builtin/explain/pages SUSPICIOUS; builtin/explain/saliency_location GRID SPREAD",
     "builtin/test_evaluate_metrics.py": "builtin/evaluate/slices MOST_VALUES",
     "builtin/test_export_models.py": "builtin/exporters/models FLOAT_TOLERANCE",
@@ -114,18 +116,21 @@ NOT_TUNED = {
         builtin/importers/videos MOST_TRIED; builtin/importers/xml_items BLOCK_BYTES; builtin/importers/yolo MOST_POINTS
         LOOKED_AT; builtin/inspect/checks/masks LOOKED_AT; builtin/inspect/page TILES_KEPT; builtin/inspect/shortcut_tree
         MAX_ROWS CAST_A_CLASS CAST_IMAGES; builtin/split/iterative ROUNDS; builtin/split/split_file FEW MAX_SPLICED;
-        builtin/train/cache RAM_SHARE DISK_SHARE EXTENT_BYTES; builtin/train/data PROBED DRAWS; builtin/train/folds BATCH;
-        builtin/train/range_test STEPS; builtin/train/stage MANY_AUGMENTED; images/bands ROWS MAX_BANDS; images/colour_cast
+        builtin/train/cache RAM_SHARE DISK_SHARE EXTENT_BYTES; builtin/train/data DRAWS; builtin/train/folds BATCH;
+        builtin/train/range_test STEPS; builtin/train/stage MANY_AUGMENTED; builtin/train/worker_pool PART;
+        images/bands ROWS MAX_BANDS; images/colour_cast
         SIDE_PX; images/jpeg _REDUCED_MIN_PX; images/landmarks SIDE_PX _MOST _VIEW_PX; images/masks MAX_COLOURS;
         images/measuring SIDE_PX; images/metadata HEAD_BYTES; images/name_groups SHUFFLES PAIRS MOST BLOCK;
         images/near_duplicates MINIATURE_PX _BLOCK _CHUNKS; images/pixels MAX_PIXELS; images/png_bands BAND_BYTES ROWS
         MOST_BANDS; images/recalled_pairs KEPT_IMAGES; images/symmetric_copies LEAST_CORRELATION MAX_BITS _BLOCK;
         images/tiff_tags MAX_IFDS; images/warping
-        FOUR_CHANNELS_UP_TO FRAME_UP_TO; learning/checkpoint MAX_SHARED; learning/logistic_path PRECISION MOST_STEPS
+        FOUR_CHANNELS_UP_TO FRAME_UP_TO; learning/checkpoint MAX_SHARED; learning/input_size PROBED;
+        learning/logistic_path PRECISION MOST_STEPS
         MOST_PRODUCTS LEAST_SHARE; learning/mapped _SCATTERED; learning/near_copies
         NEIGHBOURS; learning/neighbours EXACT CELL PROBES _BLOCK; learning/out_of_fold DIMENSIONS MOST_TO_CHOOSE _BLOCK;
         learning/plain_pickle MAX_OPERATIONS MAX_DIMENSIONS; learning/predictor MAX_RATIO FREE_BYTES; learning/projection MOST;
-        learning/selection RESAMPLES; learning/significance FLAT; learning/temperature SMALLEST UNROUNDED FLAT; learning/unknown
+        learning/selection RESAMPLES; learning/significance FLAT; builtin/compare/of_task SAME;
+        learning/temperature SMALLEST UNROUNDED FLAT; learning/unknown
         STORED MOST_STORED; recipe/compiled MORE; recipe/notation MAX_DEPTH; recipe/returned SMALLEST; recipe/sides DRAWS
         SIZE_HW""",
 }

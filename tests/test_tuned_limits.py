@@ -18,7 +18,6 @@ import pytest
 from pipekit.builtin.importers.boxes import is_rectangle
 from pipekit.builtin.inspect.checks.numbers import NumbersParams, outlying_numbers
 from pipekit.builtin.split.groups import _kept_together
-from pipekit.builtin.train.choose import Candidate, _told_apart
 from pipekit.builtin.train.range_test import NOISE_OF_FALL, RangeTest, noise, smoothed
 from pipekit.contract import Sample
 from pipekit.images.differences import _has_border, _moved
@@ -26,6 +25,7 @@ from pipekit.images.landmarks import Landmarks, _fit, align
 from pipekit.images.name_groups import _Shared
 from pipekit.images.origins import _pairs_by_name
 from pipekit.learning.advice import Case, _is_uneven, remedies
+from pipekit.learning.candidates import Candidate, _told_apart
 from pipekit.registry.cheap_checks import _narrow
 from pipekit.registry.known_formats import _pixels
 

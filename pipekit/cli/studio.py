@@ -31,7 +31,8 @@ def studio(
     from pipekit import ui
     from pipekit.cli.readings import with_reading
     from pipekit.commands.browse import find_source
-    from pipekit.errors import UserError
+    from pipekit.commands.run import forecast
+    from pipekit.errors import PlanError, UserError
     from pipekit.studio.jobs import known
     from pipekit.studio.project import Options, Project
     from pipekit.studio.server import serve
@@ -39,7 +40,13 @@ def studio(
     options = Options(tuple(plugin or ()), tuple(disable or ()))
 
     def open_project(source: str, format: str, splits: str) -> Project:
-        return Project(find_source(source or None, format, splits), options)
+        found = find_source(source or None, format, splits)
+        try:
+            return Project(found, options)
+        except PlanError:
+            if found.file is not None:  # raises too, with all mistakes of the file and their lines
+                forecast(found.file, plugins=options.plugins, disable=options.disable)
+            raise
 
     project = with_reading(open_project, place or "", importer, splits, ask=not no_open)
     if not len(project.catalog):

@@ -13,6 +13,7 @@ from pipekit.errors import UserError
 from pipekit.files import write_text
 
 if TYPE_CHECKING:
+    from pipekit.engine.adhoc import AdhocPipeline
     from pipekit.engine.outcome import Listener
 
 
@@ -69,13 +70,30 @@ def compare(
         >>> pipekit.compare(["runs/first", "runs/second"], out="compare.html").verdicts  # doctest: +SKIP
         ('second is better than first by 4.2 % ...',)
     """
+    if isinstance(runs, (str, Path)) or len(runs) < 2:
+        raise UserError("a comparison needs at least two runs", "For example: pipekit compare runs/first runs/second")
+    found = _compared(new_pipeline(plugins, disable), [str(run) for run in runs], listener, params)
+    if out is not None:
+        write_text(Path(out), found.page)
+    return found
+
+
+def compared_in(base: str, runs: Sequence[str], plugins: Sequence[str] = (), disable: Sequence[str] = ()) -> Comparison:
+    """:func:`compare` for runs of another folder than the current one.
+
+    Args:
+        base: the folder that has ``runs/``.
+        runs: relative to it.
+    """
+    pipeline = new_pipeline(plugins, disable)
+    pipeline.base_dir = Path(base)
+    return _compared(pipeline, list(runs), None, {})
+
+
+def _compared(pipeline: AdhocPipeline, sources: list[str], listener: Listener | None, params: dict[str, Any]) -> Comparison:
     from pipekit.contract import Report
     from pipekit.engine.adhoc import find_artifact
 
-    if isinstance(runs, (str, Path)) or len(runs) < 2:
-        raise UserError("a comparison needs at least two runs", "For example: pipekit compare runs/first runs/second")
-    sources = [str(run) for run in runs]
-    pipeline = new_pipeline(plugins, disable)
     slots = []
     for place, source in enumerate(sources):
         report = find_artifact(source, Report, pipeline.base_dir)
@@ -87,8 +105,6 @@ def compare(
     folder = run_pipeline(pipeline, "compare", listener).artifact("compare").path
     found = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
     page = (folder / "compare.html").read_text(encoding="utf-8")
-    if out is not None:
-        write_text(Path(out), page)
     return Comparison(names, tuple(pair["verdict"] for pair in found["pairs"]), found, page)
 
 

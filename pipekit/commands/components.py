@@ -107,6 +107,23 @@ def component(kind: str, name: str, *, plugins: Sequence[str] | None = (), disab
     return Described(found, rows, tuple(contract.slots), contract.output.kind)
 
 
+def meanings(kind: str, plugins: Sequence[str] | None = (), disable: Sequence[str] | None = ()) -> dict[str, dict[str, str]]:
+    """What the components of a kind say of themselves: name -> ``summary`` and ``text``, the docstring's first paragraph.
+
+    The text of a component that can't be imported is "".
+    """
+    from inspect import getdoc
+
+    found = {}
+    for one in components(kind, plugins=plugins, disable=disable):
+        try:
+            text = (getdoc(one.load()) or "").partition("\n\n")[0]
+        except Exception:  # a plugin's code: its summary is known all the same
+            text = ""
+        found[one.name] = {"summary": one.summary, "text": " ".join(text.replace("``", "").split()), "plugin": one.plugin}
+    return found
+
+
 def _of_the_project(error: UserError, kind: str, name: str) -> UserError:
     """The error, with a hint at a local plugin of this folder's pipeline file whose code has the name; it is not loaded."""
     from pipekit.params import parse_toml

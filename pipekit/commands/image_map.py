@@ -31,6 +31,9 @@ NEAR = 0.04
 """An image is placed between its nearest landmarks that lie within this distance of the nearest: the mean of two groups is in
 neither."""
 
+BLOCK = 4096
+"""Rows of features that are compared at once."""
+
 FEATURES_BYTES = 2560
 """Bytes of the features of one image: 1,280 numbers of the embedder in the box."""
 
@@ -116,6 +119,27 @@ def _rows_of(catalog: Catalog, by_hash: Mapping[str, int], by_id: Mapping[str, i
         sha256 = texts[64 * row : 64 * row + 64]
         found.append(by_id.get(identity, -1) if sha256 == unknown else by_hash.get(sha256, -1))
     return np.array(found, np.int64)
+
+
+def nearest_to(folder: Path, at: int, count: int) -> list[tuple[int, float]]:
+    """The images whose features are most like those of one of them, the nearest first, without itself.
+
+    Args:
+        folder: of a run that has ``embeddings.npy``.
+        at: a row of it.
+
+    Returns:
+        Rows of ``embeddings.npy``, and the cosine of the features, as ``pipekit similar`` computes it.
+    """
+    import numpy as np
+
+    from pipekit.learning.nearest import Nearest
+
+    table = np.load(folder / "embeddings.npy", mmap_mode="r")
+    found: Nearest[int] = Nearest(np.asarray(table[at : at + 1], np.float32), count + 1)
+    for start in range(0, len(table), BLOCK):
+        found.add(range(start, min(start + BLOCK, len(table))), table[start : start + BLOCK])
+    return [(row, near) for row, near in found.found[0] if row != at][:count]
 
 
 def cost_of(images: int, workers: int | None = None) -> dict[str, float]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipekit.commands.variants import ChangedError, content_hash
-from pipekit.errors import UserError
+from pipekit.errors import PipekitError, PlanError, UserError
 from pipekit.files import write_text
 
 FILES = {"corrections": "corrections.csv", "exclude": "quarantine.csv"}
@@ -56,6 +56,31 @@ def read_decisions(file: Path, known: str) -> Sequence[str]:
         raise UserError(f"{file.name} is written in a form that is not changed here", f"Add by hand: {', '.join(added)}")
     write_text(file, made)
     return added
+
+
+def problems_of(file: Path, plugins: Sequence[str] = (), disable: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """What is wrong with a pipeline file: ``path`` (the key), ``message``, ``hint``, ``line`` (from 1; None if it is not known)
+    and ``text`` of that line. Nothing is run."""
+    from pipekit.commands.run import meeting, plan_of
+
+    try:
+        plan_of(file, (), None, None, None, plugins, disable, meeting(False, None))
+    except PlanError as error:
+        found = [(one.path, one.message, one.hint, one.line) for one in error.problems]
+    except PipekitError as error:
+        found = [("", error.message, error.hint, None)]
+    else:
+        return []
+    try:
+        lines = file.read_text("utf-8", "replace").splitlines()
+    except OSError:
+        lines = []
+
+    def shown(path: str, message: str, hint: str, line: int | None) -> dict[str, Any]:
+        text = lines[line - 1] if line and line <= len(lines) else ""
+        return {"path": path, "message": message, "hint": hint, "line": line, "text": text}
+
+    return [shown(*one) for one in found]
 
 
 def _with_lines(text: str, stage: str, added: Sequence[str]) -> str:

@@ -118,6 +118,18 @@ class Project:
         row = catalog.rows.get(identity)
         return row if row is not None and (not sha256 or catalog.hashes[row].tobytes().hex() == sha256) else None
 
+    def labels_and_splits(self) -> tuple[list[str], list[str]]:
+        """The class and the split of each image that is not left out, as they are now; "" for none."""
+        catalog = self.catalog
+        marks = self.marks(catalog)
+        columns = catalog.categories
+        labels = [label or "" for label in columns["label"].tolist()]
+        for row, label in marks["labels"].items():
+            labels[row] = label
+        splits = [name or "" for name in columns["split"].tolist()] if "split" in columns else [""] * len(labels)
+        kept = [row for row in range(len(catalog)) if row not in marks["left_out"]]
+        return [labels[row] for row in kept], [splits[row] for row in kept]
+
     def changes(
         self, catalog: Catalog, what: str, rows: Sequence[int], before: Sequence[str], after: str, check: str = ""
     ) -> list[Change]:

@@ -18,7 +18,7 @@ from pipekit.errors import UserError
 from pipekit.studio.answers import answered, asked, row_numbers
 from pipekit.studio.project import Project
 from pipekit.studio.thumbs import packed
-from pipekit.studio.work import named
+from pipekit.studio.words import named
 
 FOLDER = "recipes"
 MAX_VARIANTS = 24

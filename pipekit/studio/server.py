@@ -19,7 +19,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from pipekit.errors import UserError
-from pipekit.studio import dataset, labelling, mapping, pages, recipes, trying, work
+from pipekit.studio import about, dataset, experiments, labelling, mapping, pages, recipes, trying, work
 from pipekit.studio.assets import KINDS, static
 from pipekit.studio.guard import Guard
 from pipekit.studio.project import Project
@@ -36,6 +36,7 @@ PAGES = {
     "label": "Label",
     "recipe": "Recipe",
     "train": "Train",
+    "compare": "Compare",
     "try": "Try",
 }
 """Name -> what the menu calls it. Addresses name pages by this table alone."""
@@ -88,6 +89,8 @@ def application(project: Project) -> Starlette:
         *(Route(f"/static/{name}", static(name)) for name in names if name.rpartition(".")[2] in KINDS),
         *recipes.ROUTES,
         *trying.ROUTES,
+        *experiments.ROUTES,
+        *about.ROUTES,
         *work.ROUTES,  # before those with a digest in their place
         *mapping.ROUTES,
         *labelling.ROUTES,

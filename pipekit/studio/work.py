@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -12,17 +11,15 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from pipekit.commands import pipeline_edit
-from pipekit.commands.models import models
 from pipekit.commands.variants import content_hash
 from pipekit.errors import UserError
 from pipekit.studio import jobs
 from pipekit.studio.answers import answered, asked, problem, project_of
-from pipekit.studio.edits import CORRECTIONS, QUARANTINE
-from pipekit.studio.mapping import embed_words
 from pipekit.studio.project import Project
+from pipekit.studio.words import templates_of, words_of
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}")
-"""A name of a run or a recipe: it is no path."""
+WITH_EVENTS = ("train", "run", "embed", "evaluate", "augment")
+"""Commands that print events with ``--json``."""
 
 WAIT_S = 1.0
 """A request for events is answered after this at the latest. A browser opens six connections to a server, so none is held."""
@@ -32,68 +29,6 @@ REPORT_POLICY = (
     "script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """A report has its own policy: its page runs its script, and may ask this server for nothing."""
-
-
-def words_of(project: Project, given: dict[str, Any]) -> list[str]:
-    """The command line of a job. The request chooses among what the studio offers; it gives no path and no option.
-
-    Raises:
-        UserError: a value is none of these.
-    """
-    kind = given.get("kind")
-    if kind == "inspect":
-        out = str(project.inspection.parent)
-        return ["inspect", *project.source.words, *_decided(project, CORRECTIONS), *project.options.words, "--out", out]
-    if kind == "embed":
-        return embed_words(project)
-    if kind == "run" and project.source.file is not None:
-        return ["run", project.source.file.name, *project.options.words]
-    if kind == "train":
-        return [*_train(project, given), *project.options.words]
-    raise UserError(f"no job is called {kind!r}")
-
-
-def _train(project: Project, given: dict[str, Any]) -> list[str]:
-    words = ["train", *project.source.words]
-    template = str(given.get("model") or "auto")
-    if template != "auto" and template not in [one.name for one in templates_of(project)]:
-        raise UserError(f"no model template called {template!r}")
-    words += ["--model", template]
-    for name, low, high in (("epochs", 1, 10_000), ("seed", 0, 2**31)):
-        if given.get(name) not in (None, ""):
-            value = int(given[name])
-            if not low <= value <= high:
-                raise UserError(f"{name} must lie within {low} and {high}, got {value}")
-            words += [f"--{name}", str(value)]
-    if given.get("input"):
-        value = int(given["input"])
-        if not 8 <= value <= 2048:
-            raise UserError(f"the input size must lie within 8 and 2048 px, got {value}")
-        words += ["--input", f"{value}x{value}"]
-    if given.get("ops"):
-        words += ["--ops", f"recipes/{named(given['ops'])}.toml"]
-    if given.get("name"):
-        words += ["--name", named(given["name"])]
-    return [*words, *_decided(project, CORRECTIONS), *_decided(project, QUARANTINE)]
-
-
-def _decided(project: Project, name: str) -> list[str]:
-    """The option for a file of decisions, if there is one."""
-    option = {CORRECTIONS: "--corrections", QUARANTINE: "--exclude"}[name]
-    return [option, name] if (project.source.base / name).is_file() else []
-
-
-def named(value: Any) -> str:
-    """A name of a run.
-
-    Raises:
-        UserError: it could be a path or an option.
-    """
-    if not NAME.fullmatch(str(value)):
-        raise UserError(
-            f"{value!r} is no name", "Letters, digits, dots, hyphens and underscores; it begins with a letter or digit."
-        )
-    return str(value)
 
 
 def pipeline(project: Project, request: Request) -> Any:
@@ -111,10 +46,6 @@ def read_decisions(project: Project, request: Request, given: dict[str, Any]) ->
     return {"added": pipeline_edit.read_decisions(project.source.file, str(given["known"]))}
 
 
-def templates_of(project: Project) -> list[Any]:
-    return list(models(plugins=project.options.plugins, disable=project.options.disable))
-
-
 def templates(project: Project, request: Request) -> Any:
     return [{"name": one.name, "summary": one.summary} for one in templates_of(project)]
 
@@ -129,7 +60,7 @@ def start(project: Project, request: Request, given: dict[str, Any]) -> Any:
     running = [job for job in jobs.known(project.state / "jobs") if job.running]
     if any(job.facts["words"] == words for job in running):
         raise UserError("this command is running already", "Wait for it, or stop it.")
-    shown = [*words, "--json"] if words[0] in ("train", "run", "embed") else words
+    shown = [*words, "--json"] if words[0] in WITH_EVENTS else words
     job = jobs.start(project.state / "jobs", words[0], words, project.source.base, shown)
     return job.described()
 

@@ -186,6 +186,7 @@ def test_it_learns_and_what_it_saves_predicts_from_raw_pixels(colours: Dataset, 
     assert [(event["epoch"], event["epochs"], event["step"], event["at_most"]) for event in begun] == [
         (number, 6, 0, False) for number in range(1, 7)
     ]
+    assert [len(event["last_epochs_s"]) for event in begun] == [0, 1, 2, 3, 3, 3]
     assert {event["steps"] for event in begun} == {-(-sum(colours.counts["train"].values()) // 4)}
     info = json.loads((model.path / "model.json").read_text())
     assert info["kept_epoch"] == 1 + int(np.argmin([row["val_loss"] for row in info["history"]]))

@@ -12,10 +12,11 @@ import pytest
 from pipekit.builtin.models.auto import seconds_of
 from pipekit.builtin.report import candidates as report
 from pipekit.builtin.train import ahead, choose
-from pipekit.builtin.train.choose import Candidate, plan, train_best, variant_params
+from pipekit.builtin.train.choose import plan, train_best, variant_params
 from pipekit.builtin.train.params import TrainParams
 from pipekit.commands.train import model_of
 from pipekit.errors import PlanError, UserError
+from pipekit.learning.candidates import Candidate
 from pipekit.learning.templates import Work, cost_s
 from pipekit.pipeline.plan import load_plan
 from pipekit.registry.registry import load_registry

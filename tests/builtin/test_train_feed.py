@@ -23,6 +23,7 @@ from pipekit.builtin.train.params import TrainParams
 from pipekit.builtin.train.stage import auto_batch_size
 from pipekit.contract import Dataset, Sample
 from pipekit.errors import ImageError, UserError
+from pipekit.learning.input_size import infer_size
 from pipekit.recipe import compile_recipe
 from pipekit.registry.registry import load_registry
 from pipekit.rng import Rng, rng_for
@@ -473,13 +474,13 @@ def test_the_input_size_follows_from_the_images(
     for number, size in enumerate(sizes):
         images.write(tmp_path / f"{number}.png", np.zeros((*size, 3), np.uint8))
         rows.append(Sample(f"{number}", str(tmp_path / f"{number}.png")))
-    assert data.infer_size(rows) == expected
+    assert infer_size(rows) == expected
 
 
 def test_no_readable_image_is_a_word(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_text("no image")
     with pytest.raises(UserError, match="none of the 1 training images that were tried can be read"):
-        data.infer_size([Sample("a", str(tmp_path / "a.jpg"))])
+        infer_size([Sample("a", str(tmp_path / "a.jpg"))])
 
 
 @pytest.mark.parametrize(("count", "expected"), [(1, 8), (160, 8), (320, 16), (640, 32), (100_000, 32)])

@@ -13,6 +13,7 @@ from pipekit import images
 from pipekit.builtin.train import cache, compiling, data, loop
 from pipekit.builtin.train.range_test import choose_rate
 from pipekit.contract import Sample
+from pipekit.learning.input_size import infer_size
 from pipekit.recipe.compiled import compile_recipe
 from pipekit.registry.registry import load_registry
 
@@ -45,9 +46,9 @@ def test_the_size_is_inferred_from_64_images_evenly_spaced(tmp_path: Path) -> No
     for side in (60, 100):
         images.write(tmp_path / f"{side}.png", np.zeros((side, side, 3), np.uint8))
     samples = [Sample(str(n), str(tmp_path / f"{60 if n % 2 else 100}.png")) for n in range(129)]
-    assert data.infer_size(samples) == (100, 100)
+    assert infer_size(samples) == (100, 100)
     fourths = [Sample(str(n), str(tmp_path / f"{100 if n % 4 else 60}.png")) for n in range(129)]
-    assert data.infer_size(fourths) == (80, 80)
+    assert infer_size(fourths) == (80, 80)
 
 
 @pytest.mark.parametrize(("p", "moves"), [(0.15, False), (0.25, True)])

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from pipekit import images, processes
-from pipekit.builtin.train import TrainParams, cache, stage, train
+from pipekit.builtin.train import TrainParams, cache, stage, train, worker_pool
+from pipekit.builtin.train import feed as feed_module
 from pipekit.builtin.train.cache import Decoded, PixelFile, Place
 from pipekit.builtin.train.data import Decoder, Loader, OnColour
 from pipekit.builtin.train.feed import Feed
@@ -76,6 +77,56 @@ def test_processes_make_the_same_batches_as_threads(where: cache.Where, options:
         assert worker_pool.decoded.failed == threads.decoded.failed
         assert len(worker_pool.decoded.failed) == 6
         assert next(iter(worker_pool.py_dataset()[0][0].shape)) > 0  # made in threads, from what the processes kept
+
+
+@pytest.mark.parametrize("in_processes", [False, True])
+def test_a_batch_of_several_parts_and_an_epoch_begun_early_change_no_byte(
+    in_processes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parts of three images; the numbers above 200 can't be read, and one part of a batch has none that can."""
+    numbers = [*range(20), 201, *range(30, 38), 202, 203, 204, 205, 206, 207]
+    with feed(numbers, False, batch_size=10) as whole:
+        expected = [content(whole.epoch(epoch)) for epoch in (0, 1, 2)]
+        failed = set(whole.decoded.failed)
+    monkeypatch.setattr(worker_pool, "PART", 3)
+    monkeypatch.setattr(feed_module, "PART", 3)
+    with feed(numbers, in_processes, batch_size=10, epochs=3) as parts:
+        assert [content(parts.epoch(epoch)) for epoch in (0, 1, 2)] == expected
+        assert not parts._begun, "nothing is begun after the last epoch"
+        assert set(parts.decoded.failed) == failed
+        assert content(parts.epoch(1, start=1)) == expected[1][1:]
+        begun = parts.epoch(0)
+        next(begun)
+        begun.close()  # type: ignore[attr-defined]
+        assert content(parts.epoch(1)) == expected[1]
+
+
+@pytest.mark.parametrize("in_processes", [False, True])
+def test_the_next_epoch_is_begun_while_the_last_batches_of_one_are_used(in_processes: bool) -> None:
+    with feed(list(range(60)), in_processes, epochs=2) as made:
+        list(made.epoch(0))
+        begun = [step for step, _ in made._begun[1]]
+        assert begun == list(range(made._ahead))
+        tasks = [task for _, task in made._begun[1]]
+        for task in tasks:
+            task.result()
+        made.close()
+    with feed(list(range(60)), in_processes) as unknown:
+        list(unknown.epoch(0))
+        assert not unknown._begun
+
+
+def test_what_is_cancelled_gives_its_memory_back_once() -> None:
+    with feed(list(range(60)), True, epochs=9) as made:
+        for epoch in range(6):
+            batches = made.epoch(epoch)
+            next(batches)
+            batches.close()  # type: ignore[attr-defined]
+        list(made.epoch(6))
+        made._crew[0]._pool.submit(int).result()
+        slots = [slot.path for slot in made._crew[0]._free]
+        assert len(slots) == len(set(slots))
+        assert len(slots) <= 3 * made._ahead
 
 
 def test_what_one_process_decodes_no_other_one_does(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import pipekit as package
+from pipekit.commands.compare import compared_in
 from pipekit.errors import PlanError, UserError
 
 
@@ -20,7 +21,7 @@ def two_runs(colours: Any) -> list[str]:
     return ["runs/first", "runs/second"]
 
 
-def test_the_verb_finds_what_the_command_finds(pipekit, two_runs: list[str]) -> None:
+def test_the_verb_finds_what_the_command_finds(pipekit, two_runs: list[str], tmp_path: Path, monkeypatch) -> None:
     result = pipekit("compare", *two_runs, "--json", "--pictures", "20", "--plugin", "by_colour.py")
     assert result.code == 0, result.err
     found = package.compare(two_runs, "page.html", pictures=20, plugins=["by_colour.py"])
@@ -29,6 +30,9 @@ def test_the_verb_finds_what_the_command_finds(pipekit, two_runs: list[str]) -> 
     assert found.verdicts == tuple(pair["verdict"] for pair in found.data["pairs"])
     assert Path("page.html").read_text("utf-8") == found.page
     assert not Path("compare.html").exists()
+    base = Path.cwd()
+    monkeypatch.chdir(tmp_path)  # a server may run in another folder
+    assert compared_in(str(base), two_runs).verdicts == found.verdicts
 
 
 def test_what_can_not_be_compared(pipekit, two_runs: list[str]) -> None:

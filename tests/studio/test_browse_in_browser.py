@@ -75,6 +75,17 @@ def test_a_million_rows(browser: Chromium, tmp_path: Path) -> None:
         browser.until(f"document.querySelector('.tile.at').dataset.row === '{MILLION - 1}'")
         browser.until(FULL)
         assert browser.do(READ)["wrong"] == []
+        most = browser.do("""
+            const grid = document.querySelector('.grid'), counts = [];
+            for (let frame = 0; frame < 180; frame++) { // the wheel
+              grid.scrollTop += 60;
+              await new Promise(requestAnimationFrame);
+              counts.push(document.querySelectorAll('*').length);
+            }
+            return Math.max(...counts);
+        """)
+        assert most < 700
+        browser.until(FULL)
         browser.requests.clear()
         chance = random.Random(1)
         for _ in range(12):  # the bar is dragged; the last place counts
@@ -116,6 +127,20 @@ def test_counts_and_orders_are_those_of_python(browser: Chromium, tmp_path: Path
             browser.until(f"document.querySelector('.count').textContent === '{len(rows)} of 3,000 images'")
             shown = browser.do("[...document.querySelectorAll('.tile:not([hidden])')].map((one) => Number(one.dataset.row))")
             assert shown == sorted(rows, key=lambda row: (height[row], row))[: len(shown)]
+        for _ in range(45):  # in one page: the address changes as by the buttons back and forward
+            labels = chance.sample(["", *label.names], chance.randrange(1, 4))
+            low, text, by = chance.randrange(900), str(chance.randrange(100)), chance.choice(["label", "split", "height"])
+            codes = [label.names.index(name) if name else -1 for name in labels]
+            wanted = np.isin(label.codes, codes) & (height >= low) & (height <= low + 90)
+            rows = [row for row in np.flatnonzero(wanted).tolist() if text in catalog.ids[row]]
+            query = f"{'&'.join(f'f.label={one}' for one in labels)}&n.height={low}..{low + 90}&q={text}&sort={by}"
+            browser.do(f"history.pushState(null, '', '/?{query}'); dispatchEvent(new PopStateEvent('popstate'))")
+            browser.until(f"document.querySelector('.count').textContent === '{len(rows)} of 3,000 images'")
+            place = {row: at for at, row in enumerate(catalog.order(by).tolist())}
+            wanted_rows = sorted(rows, key=place.__getitem__)
+            shown = "[...document.querySelectorAll('.tile:not([hidden])')].map((one) => Number(one.dataset.row))"
+            browser.until(f"JSON.stringify({shown}) === JSON.stringify({wanted_rows}.slice(0, {shown}.length))", query)
+            assert browser.do(READ)["wrong"] == [], "each tile shows its own image"
         held_to(browser)
 
 

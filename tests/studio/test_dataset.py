@@ -104,6 +104,18 @@ def test_a_damaged_image_is_a_row_like_any_other(page: Page, work: Path) -> None
     assert thumbs_of(page, [6, 7])[1] == [b"", b""]
 
 
+@pytest.mark.parametrize("text", ["<html><script>alert(1)</script></html>", "<svg xmlns='http://www.w3.org/2000/svg'></svg>"])
+def test_a_page_with_the_name_of_an_image_is_never_sent(work: Path, text: str) -> None:
+    (work / "photos" / "cat" / "00.png").write_text(text, "utf-8")
+    page = Page(Project(find_source("photos")))
+    digest = page.get("/api/index").json["digest"]
+    for path in (f"/api/{digest}/image/0", f"/api/{digest}/image/0?drawn=1"):
+        answer = page.get(path)
+        assert (answer.status, answer.headers["content-type"]) == (422, "application/json")
+        assert text.encode() not in answer.body
+    assert thumbs_of(page, [0])[1] == [b""]
+
+
 def test_search_and_order(page: Page, project: Project) -> None:
     digest = page.get("/api/index").json["digest"]
     found = np.frombuffer(page.get(f"/api/{digest}/search?q=DOG/0").body, "<u4")

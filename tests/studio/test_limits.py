@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -75,3 +76,27 @@ def test_a_bomb_is_a_row_that_can_not_be_shown(project: Project, page: Page, wor
     answer = page.post(f"/api/{index['digest']}/preview", given)
     assert answer.status == 422
     assert "megapixels" in answer.json["message"]
+
+
+def test_memory_is_flat_over_many_thumbnails_and_variants(project: Project, page: Page) -> None:
+    """After the first ones, nothing that was made stays."""
+    digest = page.get("/api/index").json["digest"]
+
+    def work(rounds: int) -> None:
+        for number in range(rounds):
+            thumbs_of(page, list(range(12)))
+            ops = [{"op": "rotate", "limit_deg": 1 + number % 50}]
+            given = {"row": number % 12, "size": 32, "count": 2, "seed": number, "ops": ops}
+            assert page.post(f"/api/{digest}/preview", given).status == 200
+
+    work(8)
+    gc.collect()
+    tracemalloc.start()
+    work(8)
+    gc.collect()
+    before = tracemalloc.get_traced_memory()[0]
+    work(30)
+    gc.collect()
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert grown < 100_000, "360 thumbnails and 90 variants would be 300 kB"

@@ -70,6 +70,7 @@ def test_each_page_shows_names_as_text_and_serves_everybody(browser: Chromium, h
             "label": "document.querySelector('.label-now h2')?.textContent",
             "recipe": "document.querySelectorAll('.variants img').length === 12 && document.querySelector('optgroup option')",
             "train": "document.querySelector('.runs strong')?.textContent === '<b>run'",
+            "compare": "document.querySelector('.steps p') && document.querySelector('.choose-runs').innerText.match('<b>run')",
             "try": "document.querySelector('.card option')?.textContent === '<b>run'",
         }
         for name, shown in filled.items():
@@ -83,6 +84,17 @@ def test_each_page_shows_names_as_text_and_serves_everybody(browser: Chromium, h
         assert browser.do("document.title") != "bad"
         browser.do("document.querySelector('main').append(document.createElement('button'))")
         assert len(unnamed(browser)) == 1, "a control without a name is found"
+        held_to(browser)
+
+
+def test_two_studios_keep_their_own_cookies(browser: Chromium, hostile: Project) -> None:
+    other = Project(hostile.source)
+    with running(hostile) as first, running(other) as second:
+        for server in (first, second):
+            opened(browser, server)
+        for server in (first, second):  # without the token
+            browser.open(f"http://127.0.0.1:{server.port}/")
+            browser.until("document.querySelectorAll('.tile img[src]').length >= 16")
         held_to(browser)
 
 

@@ -55,4 +55,7 @@ def test_an_image_is_tried(work: Path, browser: Chromium) -> None:
         browser.do("dispatchEvent(new PageTransitionEvent('pagehide'))")
         assert browser.until("window.camera.readyState === 'ended'")
         assert browser.do("document.querySelector('button.camera').textContent") == "Camera"
+        browser.do("Object.defineProperty(navigator, 'mediaDevices', {value: undefined})")  # as at a plain HTTP address
+        browser.click("button.camera")
+        browser.until("document.querySelector('.problem')?.textContent.includes('open the page as http://127.0.0.1')")
         held_to(browser)

@@ -13,7 +13,7 @@ from pipekit.commands.browse import find_source
 from pipekit.errors import UserError
 from pipekit.studio import jobs
 from pipekit.studio.project import Project
-from pipekit.studio.work import words_of
+from pipekit.studio.words import words_of
 from tests.studio.asgi import Page
 
 
@@ -78,8 +78,10 @@ def test_nothing_else_can_be_started(project: Project, given: dict[str, Any]) ->
         words_of(project, given)
 
 
-def test_a_value_that_is_no_number_is_said(page: Page) -> None:
-    assert page.post("/api/command", {"kind": "train", "epochs": "many"}).status == 400
+def test_a_value_that_is_no_number_is_said_at_its_field(page: Page) -> None:
+    answer = page.post("/api/command", {"kind": "train", "epochs": "many"})
+    assert answer.status == 422
+    assert [one["path"] for one in answer.json["problems"]] == ["epochs"]
 
 
 def test_a_report_is_a_page_that_may_ask_for_nothing(page: Page, work: Path) -> None:

@@ -107,10 +107,10 @@ class Decoded:
 
     def _keep(self, position: int, image: Image) -> None:
         with self._lock:
-            if self._kept_bytes + image.nbytes > self.place.limit_bytes:
+            if position in self._memory or self._kept_bytes + image.nbytes > self.place.limit_bytes:
                 return
             self._kept_bytes += image.nbytes
-        self._memory[position] = image
+            self._memory[position] = image
 
     def flush(self) -> None:
         """Write the cached images to disk, so that a restart finds a consistent state."""

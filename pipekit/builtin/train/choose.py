@@ -10,7 +10,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from math import sqrt
 from typing import Any
 
@@ -21,12 +21,11 @@ from pipekit.builtin.train.params import TrainParams
 from pipekit.contract import Artifact, Call, Context, Dataset, Model
 from pipekit.errors import UserError
 from pipekit.learning import templates
+from pipekit.learning.candidates import Candidate, left_out, within_budget
+from pipekit.learning.input_size import infer_size
 from pipekit.learning.significance import exact
 from pipekit.learning.templates import Work, duration
 from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, task_named
-
-FEWEST_VAL = 20
-"""Validation images below which they can't tell two templates apart: with 20, one standard error is up to 11 points."""
 
 OF_EPOCHS = (
     *("ops", "detail", "epochs", "optimizer", "learning_rate", "find_learning_rate", "momentum", "weight_decay", "clip_norm"),
@@ -43,39 +42,6 @@ RULE = (
 
 RULE_OF_LOSS = "the one with the lowest loss on val; the test images are not used"
 """For several labels and numbers."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A template that was tried, or left out for a reason.
-
-    Attributes:
-        estimate_s: estimated seconds; None if the template states no cost.
-        left_out: why it was not trained; "" if it was.
-        num_val: validation images; ``val_accuracy``, its 95 % interval and ``val_loss`` are measured on them.
-    """
-
-    template: str
-    params: dict[str, Any]
-    estimate_s: float | None
-    left_out: str = ""
-    num_val: int = 0
-    val_accuracy: float | None = None
-    val_low: float | None = None
-    val_high: float | None = None
-    val_loss: float | None = None
-
-    @property
-    def said(self) -> str:
-        """What came of it, in words."""
-        if self.val_accuracy is None and self.val_loss is not None:
-            return f"{self.template}: loss {self.val_loss:.4f} on val ({self.num_val:,} images)"
-        if self.val_accuracy is None:
-            return f"{self.template} was trained; there is no val to measure it on"
-        return (
-            f"{self.template}: accuracy {self.val_accuracy:.3f} on val "
-            f"(95 % interval {self.val_low:.3f} to {self.val_high:.3f}, {self.num_val:,} images)"
-        )
 
 
 def train_best(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
@@ -99,7 +65,7 @@ def train_best(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
         except UserError as error:
             if number == len(todo) and not tried:
                 raise
-            planned[place] = _without(planned[place], error.message)
+            planned[place] = left_out(planned[place], error.message)
             ctx.warn(f"{planned[place].template} is left out: {error.message}")
             continue
         planned[place] = _measured(planned[place], tried[place])
@@ -126,68 +92,14 @@ def plan(ctx: Context, dataset: Dataset, params: TrainParams, calls: Sequence[Ca
     else:
         num_train, num_val = (len(data.read_part(dataset, name, labelled=True)) for name in ("train", "val"))
         fewest = num_train
-    own_size = data.infer_size(tuple(dataset.split("train"))) if params.input_hw is None else params.input_hw
-    found: list[Candidate] = []
-    for call in calls:
-        template = call.load()
-        size = params.input_hw or templates.input_hw_of(template, call.params) or own_size
-        shape = (size[0], size[1], params.channels)
-        work = Work(len(dataset), num_train, num_val, max(1, len(dataset.classes)), shape, params.epochs)
-        one = Candidate(call.name, call.params.model_dump(mode="json"), None)
-        try:
-            seconds = templates.cost_s(template, work, call.params)
-        except UserError as error:
-            found.append(_without(one, error.message))
-            continue
-        one = Candidate(one.template, one.params, None if seconds is None else round(seconds, 1))
-        found.append(_without(one, _too_few(template, fewest)))
-    return _within_budget(_told_apart(found, num_val), budget_s)
+    own_size = infer_size(tuple(dataset.split("train"))) if params.input_hw is None else params.input_hw
+    classes = max(1, len(dataset.classes))
 
+    def work_of(call: Call) -> Work:
+        size = params.input_hw or templates.input_hw_of(call.load(), call.params) or own_size
+        return Work(len(dataset), num_train, num_val, classes, (size[0], size[1], params.channels), params.epochs)
 
-def _too_few(template: Any, fewest: int) -> str:
-    needed = int(getattr(template, "images_a_class", 0))
-    return f"it needs {needed} training images of each class, and one has {fewest}" if fewest < needed else ""
-
-
-def _told_apart(found: Sequence[Candidate], num_val: int) -> list[Candidate]:
-    """Only the first usable candidate, if val has too few images to compare it with others."""
-    if num_val >= FEWEST_VAL:
-        return list(found)
-    usable = [one for one in found if not one.left_out]
-    reason = f"{num_val} validation images are too few to tell templates apart ({FEWEST_VAL} are needed)"
-    return [one if one.left_out or one is usable[0] else _without(one, reason) for one in found]
-
-
-def _within_budget(found: Sequence[Candidate], budget_s: float) -> list[Candidate]:
-    """The candidates in their order, as long as their estimates fit the budget; the cheapest, if none fits.
-
-    Raises:
-        UserError: there is none.
-    """
-    usable = [one for one in found if not one.left_out]
-    if not usable:
-        raise UserError(
-            "none of the candidates can be trained: " + "; ".join(f"{one.template}: {one.left_out}" for one in found),
-            "Name a template: --model simple_cnn. `pipekit models` lists them.",
-        )
-    spent, kept = 0.0, []
-    for one in usable:
-        if one.estimate_s is not None and spent + one.estimate_s <= budget_s:
-            spent += one.estimate_s
-            kept.append(one)
-    if not kept:
-        kept = [min(usable, key=lambda one: (one.estimate_s is None, one.estimate_s or 0.0))]
-    return [one if one.left_out or one in kept else _without(one, _over(one, budget_s)) for one in found]
-
-
-def _over(one: Candidate, budget_s: float) -> str:
-    if one.estimate_s is None:
-        return "it states no cost that could be compared with the budget"
-    return f"an estimated {duration(one.estimate_s)} more would exceed the budget of {duration(budget_s)}"
-
-
-def _without(one: Candidate, reason: str) -> Candidate:
-    return Candidate(one.template, one.params, one.estimate_s, reason)
+    return within_budget(calls, work_of, fewest, budget_s)
 
 
 def choose(tried: Sequence[Candidate]) -> int:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
-from statistics import mean, median
+from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -15,15 +14,14 @@ from numpy.typing import NDArray
 from pipekit import images
 from pipekit.builtin.train.classes import check_classes
 from pipekit.contract import Context, Dataset, Sample
-from pipekit.errors import ImageError, UserError
+from pipekit.errors import UserError
 from pipekit.images import Fit, Image
 from pipekit.images.fitting import cropped, largest_hw, padded, smallest_hw
+from pipekit.learning.input_size import probed
 from pipekit.recipe.compiled import CompiledRecipe, walk
 from pipekit.rng import Rng, rng_for
 from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, stated
 
-PROBED = 64
-"""Number of image headers that are read to find the images' sizes."""
 DRAWS = 8
 """Number of random draws of a recipe's first ops that show what they do."""
 LARGEST_STEP = 2.25
@@ -95,32 +93,6 @@ def check_parts(ctx: Context, dataset: Dataset, train: Part, val: Part, labelled
         )
 
 
-def infer_size(samples: Sequence[Sample]) -> tuple[int, int]:
-    """The images' own size if all probed ones share one of at most 256 pixels; else 160, or less for small images."""
-    sizes = Counter((info.height_px, info.width_px) for info, _ in _probed(samples))
-    if not sizes:
-        raise UserError(
-            f"none of the {min(PROBED, len(samples))} training images that were tried can be read; "
-            f"the first is {samples[0].image}",
-            "Run `pipekit inspect` on the dataset.",
-        )
-    if len(sizes) == 1 and max(one := next(iter(sizes))) <= 256:
-        return max(8, one[0]), max(8, one[1])
-    side = int(min(160, max(32, median(min(size) for size in sizes.elements()))))
-    return side, side
-
-
-def _probed(samples: Sequence[Sample]) -> Iterator[tuple[images.ImageInfo, bytes]]:
-    """Header information of a sample of files, evenly spaced over the list; unreadable ones are omitted."""
-    step = max(1, len(samples) // PROBED)
-    for sample in samples[::step][:PROBED]:
-        try:
-            data = images.read_bytes(sample.image)
-            yield images.probe(data), data
-        except ImageError:
-            continue
-
-
 def class_weights(part: Part, num_classes: int, how: str) -> NDArray[np.float32]:
     """Each sample's class weight: 1, or ``n / (classes * n_class)`` if ``balanced`` (King and Zeng 2001, as scikit-learn)."""
     if how == "none" or part.numbers.ndim > 1 or (part.numbers < 0).any():
@@ -181,7 +153,7 @@ def _halfway(has_hw: tuple[int, ...], most_hw: tuple[int, int]) -> tuple[int, in
 def decoded_bytes(samples: Sequence[Sample], size_hw: tuple[int, int], channels: int) -> int:
     """Approximate memory of the images as :class:`Decoder` returns them, estimated from a sample of headers."""
     height, width = size_hw
-    sizes = [min(info.height_px, height) * min(info.width_px, width) * channels for info, _ in _probed(samples)]
+    sizes = [min(info.height_px, height) * min(info.width_px, width) * channels for info, _ in probed(samples)]
     return round(len(samples) * mean(sizes)) if sizes else 0
 
 

@@ -15,7 +15,7 @@ import contextlib
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from itertools import islice
@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipekit.builtin.train.cache import Decoded
-from pipekit.builtin.train.worker_pool import Crew, Making, Task, fill
+from pipekit.builtin.train.worker_pool import PART, Crew, Making, Task, ThreadTask, fill, parts_of
 from pipekit.errors import UserError
 from pipekit.images import Image
 from pipekit.learning.keras_backend import load_keras
@@ -35,6 +35,9 @@ from pipekit.rng import Rng
 
 Batch: TypeAlias = tuple[NDArray[Any], NDArray[Any], NDArray[np.float32]]
 """Images (N, H, W, C) in 0..255, uint8, or float32 if images are mixed; targets; sample weights (N,)."""
+
+Begun: TypeAlias = tuple[int, Task | ThreadTask]
+"""The number of a batch, and the batch in progress."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,8 @@ class Feed:
         augment: ``augment(image, rng) -> image``, from a decoded image to one of ``shape_hwc``; None for no augmentation.
         mix: ``mix(images, targets, weights, rng)`` for whole batches (MixUp, CutMix); None for no mixing.
         workers: number of threads or processes.
+        epochs: number of epochs that will be asked for in turn, from 0: the first batches of the next one are begun while the
+            last ones of an epoch are used. 0: unknown, nothing of another epoch is begun.
         processes: make the images in processes; requires a shared ``decoded``, and picklable ``load``, ``augment`` and ``rng``.
         warn: receives a message when the feed falls back from processes to threads.
     """
@@ -71,18 +76,24 @@ class Feed:
     mix: Callable[[NDArray[Any], NDArray[Any], NDArray[np.float32], Rng], Batch] | None = None
     dtype: Any = np.uint8
     sampler: Callable[[int], NDArray[np.int64]] | None = None
+    epochs: int = 0
     workers: int = 2
     processes: bool = False
     warn: Callable[[str], None] = lambda _: None
     _pool: ThreadPoolExecutor = field(init=False, repr=False)
+    _taker: ThreadPoolExecutor = field(init=False, repr=False)
+    """Copies the next batch out of the memory that it was made in."""
     _crew: list[Crew] = field(default_factory=list, init=False, repr=False)
     """The worker pool, if images are made in processes; else empty."""
+    _begun: dict[int, deque[Begun]] = field(default_factory=dict, init=False, repr=False)
+    """The first batches of an epoch that comes next."""
 
     def __post_init__(self) -> None:
         if not self.ids:
             raise UserError("a feed needs at least one image")
         cv2.setNumThreads(1)  # these threads use all cores; OpenCV's own would compete for them
         object.__setattr__(self, "_pool", ThreadPoolExecutor(max(1, self.workers), thread_name_prefix="feed"))
+        object.__setattr__(self, "_taker", ThreadPoolExecutor(1, thread_name_prefix="feed-taker"))
         if self.processes:
             try:
                 self._crew.append(Crew(self._making, self.batch_size, self.workers))
@@ -96,7 +107,11 @@ class Feed:
         self.close()
 
     def close(self) -> None:
+        for _, task in [one for begun in self._begun.values() for one in begun]:
+            task.cancel()
+        self._begun.clear()
         self._pool.shutdown(wait=True, cancel_futures=True)
+        self._taker.shutdown(wait=True, cancel_futures=True)
         while self._crew:
             self._crew.pop().close()
 
@@ -129,35 +144,68 @@ class Feed:
         An unreadable image is omitted from its batch and listed in ``decoded.failed``; an empty batch is skipped.
         """
         order = self.order(epoch)
-        ahead = max(1, self.workers) + 1
-        todo = iter(range(start, self.steps))
-        waiting: deque[tuple[int, Task | Future[Batch | None]]] = deque()
+        waiting = self._taken(epoch, start)
+        todo = iter(range(start + len(waiting), self.steps))
+        finished = False
         try:
             while True:
-                for step in islice(todo, ahead - len(waiting)):
+                for step in islice(todo, self._ahead - len(waiting)):
                     waiting.append((step, self._begin(epoch, step, order)))
+                self._begin_next(epoch, self._ahead - len(waiting))
                 if not waiting:
+                    finished = True
                     return
                 step, task = waiting.popleft()
+                for _, following in islice(waiting or self._begun.get(epoch + 1, deque[Begun]()), 1):
+                    following.take(self._taker)
                 if (batch := self._end(task, epoch, step, order)) is not None:
                     yield step, batch
         finally:
+            if not finished:
+                waiting += self._begun.pop(epoch + 1, ())
             for _, task in waiting:
                 task.cancel()
 
-    def _begin(self, epoch: int, step: int, order: NDArray[np.int64]) -> Task | Future[Batch | None]:
+    @property
+    def _ahead(self) -> int:
+        """Number of batches in progress: enough of their parts for all workers, while two of them are finished and used."""
+        return math.ceil(max(1, self.workers) / math.ceil(self.batch_size / PART)) + 2
+
+    def _taken(self, epoch: int, start: int) -> deque[Begun]:
+        """The batches of an epoch that were begun before it, if it is the one that comes next, from its start."""
+        begun = self._begun.pop(epoch, deque[Begun]())
+        if start == 0:
+            return begun
+        for _, task in begun:
+            task.cancel()
+        return deque()
+
+    def _begin_next(self, epoch: int, room: int) -> None:
+        """Begin up to ``room`` batches of the next epoch in all, if there is one."""
+        if room <= 0 or not 0 <= epoch < self.epochs - 1:
+            return
+        begun = self._begun.setdefault(epoch + 1, deque())
+        if len(begun) < min(room, self.steps):
+            order = self.order(epoch + 1)
+            for step in range(len(begun), min(room, self.steps)):
+                begun.append((step, self._begin(epoch + 1, step, order)))
+
+    def _begin(self, epoch: int, step: int, order: NDArray[np.int64]) -> Task | ThreadTask:
+        positions = [one for one in self._positions(step, order).tolist() if one not in self.decoded.failed]
+        decoded = self.decoded
         if self._crew:
-            positions = [one for one in self._positions(step, order).tolist() if one not in self.decoded.failed]
-            decoded = self.decoded
             with contextlib.suppress(BrokenProcessPool):  # the batches before this one report it
                 return self._crew[0].submit(
                     epoch, positions, [decoded.files[one] for one in positions], [decoded.ids[one] for one in positions]
                 )
-        return self._pool.submit(self._batch, epoch, step, order)
+        images = np.empty((len(positions), *self.shape_hwc), self.dtype)
+        parts = [
+            self._pool.submit(fill, images[part], decoded, positions[part], self._making, epoch)
+            for part in parts_of(len(positions))
+        ]
+        return ThreadTask(images, parts, positions)
 
-    def _end(self, task: Task | Future[Batch | None], epoch: int, step: int, order: NDArray[np.int64]) -> Batch | None:
-        if not isinstance(task, Task):
-            return task.result()
+    def _end(self, task: Task | ThreadTask, epoch: int, step: int, order: NDArray[np.int64]) -> Batch | None:
         try:
             images, there, failed = task.result()
         except BrokenProcessPool:

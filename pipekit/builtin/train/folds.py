@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from pipekit.builtin.train import record
-from pipekit.builtin.train.choose import RULE, Candidate, choose, published, variant_params
+from pipekit.builtin.train.choose import RULE, choose, published, variant_params
 from pipekit.builtin.train.classes import needs_classes
 from pipekit.builtin.train.params import TrainParams
 from pipekit.builtin.train.stage import learn
@@ -25,6 +25,7 @@ from pipekit.contract import Call, Context, Dataset, Model
 from pipekit.errors import UserError
 from pipekit.learning import templates
 from pipekit.learning.answers import Answers
+from pipekit.learning.candidates import Candidate
 from pipekit.learning.cross_validation import OUT_OF_FOLD, HeldOut, fold_of, folds_of
 from pipekit.learning.linear_head import read_head
 from pipekit.learning.predictor import keras_predictor, read_model_info

@@ -178,6 +178,7 @@ class Loop:
             step=state.step,
             steps=self.feed.steps,
             at_most=params.patience is not None,
+            last_epochs_s=state.seconds[-3:],
         )
 
     def _steps(self) -> Iterator[dict[str, Any]]:

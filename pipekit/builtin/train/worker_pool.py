@@ -10,8 +10,8 @@ import math
 import signal
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -24,6 +24,9 @@ from pipekit.builtin.train.cache import Address, Decoded, Mapped, PixelFile, Sha
 from pipekit.contract import Failure
 from pipekit.images import Image
 from pipekit.rng import Rng
+
+PART = 32
+"""Number of images that a worker makes at a time: several make a larger batch together, which is ready the sooner."""
 
 Made = tuple[NDArray[Any], NDArray[np.bool_], dict[int, Failure]]
 """Images, a mask of the readable ones, and the failures by position."""
@@ -76,37 +79,96 @@ class Crew:
             raise
 
     def submit(self, epoch: int, positions: Sequence[int], files: Sequence[str], ids: Sequence[str]) -> Task:
+        """Begin a batch, in parts of PART images."""
         try:
             slot = self._free.popleft()
         except IndexError:
             slot = SharedMemory(self._bytes)
-        future = self._pool.submit(_make, epoch, positions, files, ids, slot.path, self._bytes)
-        return Task(self, slot, future, positions)
+        parts = [
+            self._pool.submit(_make, epoch, positions[part], files[part], ids[part], slot.path, self._bytes, part.start)
+            for part in parts_of(len(positions))
+        ]
+        return Task(self, slot, parts, positions)
 
     def close(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 
+Part = tuple[NDArray[np.bool_], dict[int, Failure]]
+"""A mask of the readable images of a part of a batch, and the failures by position."""
+
+
 @dataclass(frozen=True)
 class Task:
-    """A batch in progress."""
+    """A batch in progress in worker processes."""
 
     worker_pool: Crew
     slot: SharedMemory
-    future: Future[tuple[NDArray[np.bool_], dict[int, Failure]]]
+    parts: Sequence[Future[Part]]
     positions: Sequence[int]
+    _taking: list[Future[Made]] = field(default_factory=list)
+
+    def take(self, thread: Executor) -> None:
+        """Let a thread copy the batch as soon as it is made, while another one is used."""
+        if not self._taking:
+            self._taking.append(thread.submit(self._taken))
 
     def result(self) -> Made:
         """Wait for the batch. Raises BrokenProcessPool if a process died."""
-        there, failed = self.future.result()
+        return self._taking[0].result() if self._taking else self._taken()
+
+    def _taken(self) -> Made:
+        there, failed = joined(self.parts)
         images = np.array(_rows(self.slot.array, len(self.positions), self.worker_pool._making))
         self.worker_pool._free.append(self.slot)
         return images, there, failed
 
     def cancel(self) -> None:
-        """Discard the batch; its memory is reused once the worker has finished."""
-        self.future.cancel()
-        self.future.add_done_callback(lambda _: self.worker_pool._free.append(self.slot))
+        """Discard the batch; its memory is reused once the workers have finished."""
+        for part in self.parts:
+            part.cancel()
+        if not self._taking or self._taking[0].cancel():
+            _after(list(self.parts), lambda: self.worker_pool._free.append(self.slot))
+
+
+@dataclass(frozen=True)
+class ThreadTask:
+    """A batch in progress in threads, which write into its images."""
+
+    images: NDArray[Any]
+    parts: Sequence[Future[NDArray[np.bool_]]]
+    positions: Sequence[int]
+
+    def take(self, thread: Executor) -> None:
+        """Nothing is to be copied."""
+
+    def result(self) -> Made:
+        """Wait for the batch; the failures are in the feed's own list."""
+        there = [part.result() for part in self.parts]
+        return self.images, np.concatenate(there) if there else np.zeros(0, bool), {}
+
+    def cancel(self) -> None:
+        for part in self.parts:
+            part.cancel()
+
+
+def parts_of(count: int) -> list[slice]:
+    return [slice(start, min(start + PART, count)) for start in range(0, count, PART)]
+
+
+def joined(parts: Sequence[Future[Part]]) -> Part:
+    """Wait for all parts of a batch."""
+    results = [part.result() for part in parts]
+    failed = {position: failure for _, failures in results for position, failure in failures.items()}
+    return np.concatenate([there for there, _ in results]) if results else np.zeros(0, bool), failed
+
+
+def _after(parts: list[Future[Part]], do: Callable[[], None]) -> None:
+    """Call ``do`` when all parts have ended."""
+    if parts:
+        parts.pop().add_done_callback(lambda _: _after(parts, do))
+    else:
+        do()
 
 
 def _rows(memory: Mapped, count: int, making: Making) -> NDArray[Any]:
@@ -145,11 +207,12 @@ def _slot(path: str, size: int) -> Mapped:
 
 
 def _make(
-    epoch: int, positions: Sequence[int], files: Sequence[str], ids: Sequence[str], path: str, size: int
-) -> tuple[NDArray[np.bool_], dict[int, Failure]]:
+    epoch: int, positions: Sequence[int], files: Sequence[str], ids: Sequence[str], path: str, size: int, row: int
+) -> Part:
     here = _here[0]
     decoded = Decoded(
         dict(zip(positions, files, strict=True)), dict(zip(positions, ids, strict=True)), here.making.load, pixels=here.pixels
     )
-    there = fill(_rows(_slot(path, size), len(positions), here.making), decoded, positions, here.making, epoch)
+    rows = _rows(_slot(path, size), row + len(positions), here.making)[row:]
+    there = fill(rows, decoded, positions, here.making, epoch)
     return there, decoded.failed

@@ -4,6 +4,7 @@ import { el, get, bytes, say, failed, openDataset, valueOf, commandBox, commandL
 import { Grid } from "./grid.js";
 import { Decisions } from "./decisions.js";
 import { polygonOf, within } from "./lasso.js";
+import { aboutImage } from "./about.js";
 
 const main = document.querySelector("main");
 const BINS = 24;
@@ -254,6 +255,7 @@ class Detail {
       decisions.buttons(() => [row]),
       el("div", { class: "row" }, this.out, el("button", { type: "button", onclick: () => decisions.step("undo") }, el("kbd", {}, "U"), "Undo"), el("button", { type: "button", onclick: () => decisions.step("redo") }, el("kbd", {}, "R"), "Redo")),
       this.box,
+      ...aboutImage(dataset, row, (other) => { grid.goTo(other); this.show(other); }, () => this.row === row && !this.host.hidden),
       this.table(facts),
     );
     this.host.hidden = false;

@@ -15,9 +15,10 @@ export function el(tag, props = {}, ...children) {
 
 export class Failure extends Error {
   constructor(status, found) {
-    super([found.message, found.hint].filter(Boolean).join(". "));
+    const problems = found.problems || [];
+    super(problems.length ? problems.map((one) => `${one.path}: ${one.message}`).join("; ") : [found.message, found.hint].filter(Boolean).join(". "));
     this.status = status;
-    this.problems = found.problems || [];
+    this.problems = problems;
   }
 }
 
@@ -111,6 +112,27 @@ export function say(text, bad = false) {
 }
 
 export const failed = (error) => { say(error.message, true); if (!(error instanceof Failure)) throw error; };
+
+// Mistakes at the fields of a form: each below the field of its name, the others in the line of messages.
+export function atFields(form, error) {
+  for (const note of form.querySelectorAll(".at-field")) note.remove();
+  for (const one of form.querySelectorAll("[aria-invalid]")) one.removeAttribute("aria-invalid");
+  if (!error) return;
+  for (const { path, message, hint } of error.problems || []) {
+    const input = form.elements[path];
+    if (!input) continue;
+    input.setAttribute("aria-invalid", "true");
+    input.closest("label").append(el("small", { class: "at-field", role: "status" }, [message, hint].filter(Boolean).join(". ")));
+  }
+}
+
+// Mistakes of a pipeline file, each with its line and its key.
+export const problemList = (problems) => el("ol", { class: "mistakes" }, ...problems.map((one) => el("li", {},
+  el("p", { class: "at-key" }, el("code", {}, one.path || "the file"), one.line ? el("span", { class: "soft" }, `line ${one.line}`) : null),
+  one.text ? el("pre", {}, el("code", {}, one.text.trim())) : null,
+  el("p", { class: "problem" }, one.message), one.hint ? el("p", { class: "soft" }, one.hint) : null)));
+
+export const lasts = (seconds) => (seconds < 90 ? `${Math.max(1, Math.round(seconds))} s` : seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`);
 
 export const inText = (target) => target instanceof Element && target.matches("input:not([type=range], [type=checkbox], [type=radio]), textarea, select, [contenteditable]");
 

@@ -39,7 +39,7 @@ function groupView(group) {
   }
   return el("section", { class: `group ${group.severity}` },
     el("h3", {}, el("span", { class: "severity" }, group.severity), group.check.replaceAll("_", " ")),
-    el("p", {}, group.message), cards.length ? el("div", { class: "shots" }, ...cards) : null,
+    el("p", {}, group.message), el("p", { class: "soft meaning", "data-check": group.check }), cards.length ? el("div", { class: "shots" }, ...cards) : null,
     group.rows.length > SHOWN ? el("p", { class: "soft" }, `${number(group.rows.length - SHOWN)} more: `, el("a", { href: `/?f.finding=${encodeURIComponent(group.check)}` }, "browse them")) : null,
     el("div", { class: "row" }, ...buttons));
 }
@@ -57,6 +57,15 @@ async function fill() {
     });
   }
   mark();
+}
+
+// What each check means, in the words of whoever wrote it.
+async function explain() {
+  const checks = await get("/api/checks");
+  for (const place of document.querySelectorAll(".meaning")) {
+    const { summary, text, plugin } = checks[place.dataset.check] || {};
+    place.textContent = [text || summary || "", plugin && plugin !== "builtin" && plugin !== "pipekit" ? `A check of ${plugin}.` : ""].filter(Boolean).join(" ");
+  }
 }
 
 async function inspect() {
@@ -87,6 +96,7 @@ async function open() {
   if (running) place.replaceChildren(new JobView(running, () => location.reload()).view);
   await decisions.load();
   await fill();
+  explain().catch(failed);
   document.addEventListener("keydown", (event) => {
     const at = document.activeElement.closest?.(".shot");
     if (!inText(event.target)) decisions.key(event, at ? [at.row] : []);

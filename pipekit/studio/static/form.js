@@ -13,7 +13,7 @@ export function controls(params, values, changed) {
     const schema = plain(given);
     const set = (value) => { if (value === undefined) delete values[name]; else values[name] = value; changed(); };
     const unit = schema.unit ? ` (${schema.unit})` : "";
-    return el("label", { class: "control", title: schema.description || "" }, el("span", {}, name.replace(new RegExp(`_${schema.unit}$`), "").replaceAll("_", " ") + unit), control(schema, values[name], set));
+    return el("label", { class: "control", "data-param": name, title: schema.description || "" }, el("span", {}, name.replace(new RegExp(`_${schema.unit}$`), "").replaceAll("_", " ") + unit), control(schema, values[name], set));
   });
 }
 

@@ -1,19 +1,22 @@
 // A job on a page: its events as they come, its curves, stop, and what went wrong.
 
-import { el, get, post, failed, commandBox, number } from "./common.js";
+import { el, get, post, failed, commandBox, number, lasts, problemList } from "./common.js";
+import { TimeLeft } from "./timeleft.js";
 
 const LINES = [["loss", "loss"], ["val_loss", "val loss"], ["accuracy", "accuracy"], ["val_accuracy", "val accuracy"]];
 
 export class JobView {
   constructor(job, ended = () => {}) {
-    Object.assign(this, { job, ended, epochs: [], at: 0, stage: "", began: performance.now() });
+    Object.assign(this, { job, ended, epochs: [], at: 0, stage: "", left: new TimeLeft(), mistakes: [] });
     this.title = el("h3", {}, `pipekit ${job.kind}`);
     this.text = el("p", { class: "soft", role: "status" }, "starting …");
     this.bar = el("progress", { max: 1, hidden: true });
+    this.time = el("p", { class: "soft time-left", hidden: true });
+    this.listed = el("div", {});
     this.curves = el("div", { class: "curves" });
     this.stop = el("button", { type: "button", hidden: !job.running, onclick: () => this.end() }, "Stop");
     this.wrong = el("pre", { class: "wrong", hidden: true });
-    this.view = el("section", { class: "job" }, el("div", { class: "row" }, this.title, this.stop), this.text, this.bar, this.curves, this.wrong, commandBox(job.words));
+    this.view = el("section", { class: "job" }, el("div", { class: "row" }, this.title, this.stop), this.text, this.bar, this.time, this.curves, this.listed, this.wrong, commandBox(job.words));
     this.follow().catch(failed);
   }
 
@@ -32,12 +35,14 @@ export class JobView {
         try { this.take(JSON.parse(line)); } catch { if (line.trim()) this.text.textContent = line; }
       }
       if (this.epochs.length) this.draw();
+      this.tell();
       if (!found.running && !found.lines.length) { this.finish(found.errors); return; }
     }
   }
 
   take(event) {
     const name = event.event;
+    this.left.take(event, performance.now());
     if (name === "stage_started") { this.stage = event.stage; this.text.textContent = `${event.stage} …`; this.bar.hidden = true; }
     else if (name === "stage_cached") this.text.textContent = `${event.stage}: taken from the cache`;
     else if (name === "progress" && event.total) {
@@ -52,13 +57,23 @@ export class JobView {
       this.bar.value = event.epoch / event.epochs;
       this.text.textContent = `epoch ${event.epoch} of ${event.epochs}; best so far: ${event.best}`;
     } else if (name === "run_finished") { this.done = event.headline || "finished"; }
-    else if (name === "error") { this.error = [event.message, event.hint].filter(Boolean).join(". "); }
+    else if (name === "error") {
+      this.error = [event.message, event.hint].filter(Boolean).join(". ");
+      this.mistakes = event.problems || [];
+    }
+  }
+
+  tell() {
+    const seconds = this.left.seconds(performance.now());
+    this.time.hidden = seconds === null || seconds < 1 || !this.job.running;
+    if (!this.time.hidden) this.time.textContent = `${this.left.atMost ? "at most " : "about "}${lasts(seconds)} left for ${this.stage || "this stage"}${this.left.later ? ", the templates after this one included" : ""}`;
   }
 
   finish(errors) {
     this.job.running = false;
     this.stop.hidden = true;
-    this.bar.hidden = true;
+    this.bar.hidden = this.time.hidden = true;
+    if (this.mistakes.length) this.listed.replaceChildren(problemList(this.mistakes));
     const stopped = /^Stopped\./m.test(errors);
     const failed = this.error || (!this.done && !stopped && this.job.kind !== "inspect");
     this.text.textContent = this.error || this.done || (stopped ? "Stopped. The same command goes on from there." : failed ? "It ended before it was finished." : "Finished.");

@@ -2,6 +2,7 @@
 
 import { el, get, post, send, unpack, say, failed, openDataset, commandBox, commandLine } from "./common.js";
 import { controls } from "./form.js";
+import { checkView } from "./checked.js";
 
 const main = document.querySelector("main");
 const state = () => new URLSearchParams(location.search);
@@ -10,7 +11,7 @@ const list = el("ol", { class: "ops" });
 const shots = el("div", { class: "variants" });
 const wrong = el("p", { class: "problem", role: "status" });
 const box = commandBox("pipekit augment");
-let row, size, count, seed, name;
+let row, size, count, seed, name, checking = null, written = "";
 
 // --- the variants: one request at a time, and the last values always count ---------------------------------------------------
 
@@ -33,7 +34,24 @@ async function once() {
     const [file, captions] = JSON.parse(new TextDecoder().decode(head));
     draw(captions, files, file);
     wrong.textContent = "";
-  } catch (error) { wrong.textContent = error.message; }
+    atOps("");
+  } catch (error) { wrong.textContent = atOps(error.message); }
+}
+
+// Mistakes are named by their place, such as ops[1].limit_deg: they stand at that control. Returns what has no control.
+function atOps(message) {
+  for (const note of list.querySelectorAll(".at-field")) note.remove();
+  for (const one of list.querySelectorAll("[aria-invalid]")) one.removeAttribute("aria-invalid");
+  const rest = [];
+  for (const part of message.split(/;? *(?=ops\[\d+\])/)) {
+    const found = part.match(/^ops\[(\d+)\](?:\.(\w+))?[^:]*: *(.*)$/s);
+    const place = found && list.children[found[1]];
+    if (!place) { rest.push(part); continue; }
+    const control = [...place.querySelectorAll(".control")].find((one) => one.dataset.param === found[2]);
+    control?.querySelectorAll("input, select").forEach((input) => input.setAttribute("aria-invalid", "true"));
+    (control || place).append(el("small", { class: "at-field" }, found[3]));
+  }
+  return rest.filter(Boolean).join(" ");
 }
 
 function draw(captions, files, file) {
@@ -63,6 +81,7 @@ function changed() {
   const source = dataset.source.words[0];
   const file = `recipes/${name.value || "NAME"}.toml`;
   box.show(`${commandLine(["augment", source, "--preview", "--ops", file, "--size", `${size.value}x${size.value}`, "--seed", seed.value])}`);
+  checking?.update().catch(failed);
   show().catch(failed);
 }
 
@@ -105,6 +124,7 @@ async function take(path, file = "") {
     ops = found.ops;
     saved = found.known || "";
     if (file) name.value = file;
+    written = file ? JSON.stringify(ops) : "";
     for (const one of ops) if (!known.has(one.op)) known.set(one.op, await get(`/api/op?name=${encodeURIComponent(one.op)}`));
     listOps();
   } catch (error) { failed(error); }
@@ -115,6 +135,7 @@ async function save(event) {
   try {
     saved = (await post(`/api/recipes/${encodeURIComponent(name.value)}`, { ops, known: saved })).known;
     say(`Saved: recipes/${name.value}.toml`);
+    written = JSON.stringify(ops);
     changed();
   } catch (error) { failed(error); }
 }
@@ -129,7 +150,7 @@ async function open() {
   count = input({ min: "1", max: "24", value: "11" });
   seed = input({ min: "0", value: "0" });
   name = el("input", { type: "text", maxlength: "60", required: true, placeholder: "NAME", "aria-label": "Name of the recipe" });
-  name.addEventListener("input", () => { saved = ""; changed(); });
+  name.addEventListener("input", () => { saved = written = ""; changed(); });
   const choose = el("input", { type: "text", list: "all-ops", placeholder: "Add an op", "aria-label": "Add an op" });
   const addForm = el("form", { class: "inline" }, choose, el("datalist", { id: "all-ops" }, ...found.ops.map((one) => el("option", { value: one.name }, one.summary))), el("button", {}, "Add"));
   addForm.addEventListener("submit", (event) => { event.preventDefault(); if (choose.value) { add(choose.value.trim()); choose.value = ""; } });
@@ -145,13 +166,16 @@ async function open() {
   const another = el("button", { type: "button", onclick: () => { row.value = String(Math.floor(Math.random() * dataset.count)); changed(); } }, "Another image");
   const saveForm = el("form", { class: "inline" }, name, el("button", { class: "primary" }, "Save"));
   saveForm.addEventListener("submit", save);
+  const checkPlace = el("div", {});
   main.classList.add("two");
   main.replaceChildren(
     el("div", { class: "side" }, el("section", { class: "card" }, el("h1", {}, "Recipe"), beginForm, list, addForm, saveForm, box)),
-    el("div", { class: "wide" }, el("div", { class: "row numbers" }, el("label", {}, "image", row), another, el("label", {}, "input size", size), el("label", {}, "variants", count), el("label", {}, "seed", seed)), wrong, shots));
+    el("div", { class: "wide" }, el("div", { class: "row numbers" }, el("label", {}, "image", row), another, el("label", {}, "input size", size), el("label", {}, "variants", count), el("label", {}, "seed", seed)), wrong, shots, checkPlace));
   ops = JSON.parse(sessionStorage.getItem("recipe") || "[]");
   for (const one of ops) if (!known.has(one.op)) known.set(one.op, await get(`/api/op?name=${encodeURIComponent(one.op)}`));
   listOps();
+  checking = await checkView(() => name.value.trim(), () => Boolean(written) && written === JSON.stringify(ops));
+  checkPlace.replaceChildren(checking.place);
 }
 
 open().catch((error) => { main.replaceChildren(el("p", { class: "empty" }, error.message)); throw error; });

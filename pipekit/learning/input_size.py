@@ -1,0 +1,40 @@
+"""The size of a model's images, where neither a person nor the template states one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from statistics import median
+
+from pipekit import images
+from pipekit.contract import Sample
+from pipekit.errors import ImageError, UserError
+
+PROBED = 64
+"""Number of image headers that are read to find the images' sizes."""
+
+
+def infer_size(samples: Sequence[Sample]) -> tuple[int, int]:
+    """The images' own size if all probed ones share one of at most 256 pixels; else 160, or less for small images."""
+    sizes = Counter((info.height_px, info.width_px) for info, _ in probed(samples))
+    if not sizes:
+        raise UserError(
+            f"none of the {min(PROBED, len(samples))} training images that were tried can be read; "
+            f"the first is {samples[0].image}",
+            "Run `pipekit inspect` on the dataset.",
+        )
+    if len(sizes) == 1 and max(one := next(iter(sizes))) <= 256:
+        return max(8, one[0]), max(8, one[1])
+    side = int(min(160, max(32, median(min(size) for size in sizes.elements()))))
+    return side, side
+
+
+def probed(samples: Sequence[Sample]) -> Iterator[tuple[images.ImageInfo, bytes]]:
+    """Header information of a sample of files, evenly spaced over the list; unreadable ones are omitted."""
+    step = max(1, len(samples) // PROBED)
+    for sample in samples[::step][:PROBED]:
+        try:
+            data = images.read_bytes(sample.image)
+            yield images.probe(data), data
+        except ImageError:
+            continue
