@@ -42,7 +42,7 @@ LATER = 2
 
 
 def listed(folder: Path) -> tuple[list[str], np.ndarray[Any, Any]]:
-    files = sorted(str(path) for path in folder.rglob("*.jpg"))[:NUM_IMAGES]
+    files = sorted(str(path) for path in folder.rglob("*") if path.suffix in (".jpg", ".png"))[:NUM_IMAGES]
     names = sorted({Path(file).parent.name for file in files})
     return files, np.array([names.index(Path(file).parent.name) for file in files], np.int64)
 

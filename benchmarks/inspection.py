@@ -10,8 +10,8 @@ rounds counts, together with the processor time of that round.
 The bare loop is a one-off script: read each file once, hash it, decode it once, compute a perceptual hash, the variance of the
 Laplacian and the brightness from that one array, on two processes; then compare all pairs of hashes and search for outliers.
 `bare` decodes in grayscale, at half the size or less if that leaves 128 px; `bare_whole` decodes in colour and in full size,
-without that optimisation. They keep no record and show no image. `pipekit inspect` runs all of its checks, keeps every result
-and writes the page.
+without that optimisation. They keep no record and show no image. `pipekit inspect --no-features` runs all checks that need no
+network, keeps every result and writes the page; `pipekit_features` runs a network on each image too, and all checks.
 
 cleanvision, imagededup, fastdup and imgeda run if they can be imported: here, or by the Python that --peer names (they do
 not all fit into one environment). They are not dependencies of this project. If one stops at a broken file, this is reported,
@@ -109,9 +109,13 @@ def bare(folder: str, whole: bool = False) -> Found:
 # --- the tools -----------------------------------------------------------------------------------------------------------
 
 
-def pipekit(folder: str) -> Found:
+def pipekit_features(folder: str) -> Found:
+    return pipekit(folder, "--features")
+
+
+def pipekit(folder: str, features: str = "--no-features") -> Found:
     out = Path(os.environ["PIPEKIT_STORE"]) / "out"
-    command = [sys.executable, "-m", "pipekit", "inspect", folder, "--workers", str(WORKERS), "--out", str(out)]
+    command = [sys.executable, "-m", "pipekit", "inspect", folder, "--workers", str(WORKERS), "--out", str(out), features]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     found: Found = {}
     checks = {
@@ -204,10 +208,10 @@ def pairs(group: list[str]) -> list[tuple[str, str]]:
 
 
 WAYS: dict[str, Callable[[str], Found]] = {
-    way.__name__: way for way in (bare, bare_whole, pipekit, cleanvision, imagededup, fastdup, imgeda)
+    way.__name__: way for way in (bare, bare_whole, pipekit, pipekit_features, cleanvision, imagededup, fastdup, imgeda)
 }
 
-OURS = ("bare", "bare_whole", "pipekit")
+OURS = ("bare", "bare_whole", "pipekit", "pipekit_features")
 """Methods that need only pipekit's own environment."""
 
 

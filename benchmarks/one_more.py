@@ -21,6 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from _common import keep_compiled
 
 PIPELINE = """
 name = "bench"
@@ -98,6 +99,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=10_000, help="number of images")
     parser.add_argument("--python", action="append", default=[], metavar="WAY=PATH", help="the interpreter of a tool")
     given = parser.parse_args()
+    keep_compiled()
     pythons = {"pipekit": sys.executable, **dict(item.split("=", 1) for item in given.python)}
     print(f"{given.count:,} images; s, and s of processor time")
     print(f"{'':12}{'first':>18}{'one more':>18}{'unchanged':>18}")

@@ -12,17 +12,14 @@ peak memory (PSS) are those of the command with all its processes, sampled ten t
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from _common import tree, tree_memory
+from _common import measured
 from PIL import Image
 
 from pipekit import images
@@ -68,24 +65,9 @@ def shards(store: Path) -> set[Path]:
 
 
 def command(words: list[str], place: Path) -> tuple[float, int]:
-    """Processor seconds and peak memory in bytes of a command with its processes, which end before it: sampled."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pipekit", *words],
-        stdout=subprocess.DEVNULL,
-        env={**os.environ, "PIPEKIT_STORE": str(place / "store")},
-    )
-    ticks: dict[int, int] = {}
-    peak = 0
-    while process.poll() is None:
-        for one in tree(process.pid):
-            with contextlib.suppress(OSError):
-                fields = Path(f"/proc/{one}/stat").read_text("ascii").rpartition(")")[2].split()
-                ticks[one] = int(fields[11]) + int(fields[12])
-        peak = max(peak, tree_memory(process.pid))
-        time.sleep(0.1)
-    if process.returncode:
-        raise SystemExit(f"{' '.join(words)} failed")
-    return sum(ticks.values()) / os.sysconf("SC_CLK_TCK"), peak
+    """Processor seconds and peak memory in bytes of a command with its processes."""
+    took = measured([sys.executable, "-m", "pipekit", *words], env={**os.environ, "PIPEKIT_STORE": str(place / "store")})
+    return took.cpu_s, took.peak_bytes
 
 
 def main() -> None:

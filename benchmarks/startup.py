@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from _common import keep_compiled
+
 REPEATS = 15
 LIMIT = 8
 """Target: `pipekit --help` takes less than this many times a bare `python -c pass`."""
@@ -82,6 +84,7 @@ def seconds(command: list[str], environment: dict[str, str]) -> float:
 
 
 def main() -> None:
+    keep_compiled()
     plain = {name: value for name, value in os.environ.items() if not name.startswith("PIPEKIT_")}
     with twenty_plugins() as crowded, tempfile.TemporaryDirectory() as cache:
         plain["XDG_CACHE_HOME"] = crowded["XDG_CACHE_HOME"] = cache

@@ -346,21 +346,33 @@ def short_hashes(texts: Iterable[str]) -> NDArray[np.uint64]:
     return np.frombuffer(data, "<u8").reshape(len(encoded), 2)
 
 
-def to_bytes(columns: Mapping[str, Column]) -> bytes:
-    """Columns as bytes: a line of JSON that lists them, and their values."""
+def to_bytes(columns: Mapping[str, Column], before: bytes = b"") -> bytes:
+    """Columns as bytes: a line of JSON that lists them, and their values. Memory holds the columns and the result.
+
+    Args:
+        before: bytes to begin with.
+    """
     head: list[Any] = []
-    pieces: list[bytes | bytearray] = []
+    pieces: list[bytes | bytearray | memoryview] = []
     for name, column in columns.items():
         if isinstance(column, Texts):
             head.append([name, "texts", len(column.sizes), len(column.data)])
-            pieces += [column.sizes.astype("<u4").tobytes(), column.data]
+            pieces += [flat(column.sizes.astype("<u4", copy=False)), column.data]
         elif isinstance(column, Few):
             head.append([name, "few", len(column.codes), column.names])
-            pieces.append(column.codes.astype("<i4").tobytes())
+            pieces.append(flat(column.codes.astype("<i4", copy=False)))
         else:
             head.append([name, column.dtype.str, *column.shape])
-            pieces.append(column.tobytes())
-    return json.dumps(head, separators=(",", ":")).encode("ascii") + b"\n" + b"".join(pieces)
+            pieces.append(flat(column))
+    return b"".join([before, json.dumps(head, separators=(",", ":")).encode("ascii"), b"\n", *pieces])
+
+
+def flat(array: NDArray[Any]) -> memoryview:
+    """The bytes of an array; they are copied only if they do not lie one after the other."""
+    import numpy as np
+
+    octets: Any = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    return memoryview(octets)
 
 
 def from_bytes(data: bytes) -> dict[str, Column]:

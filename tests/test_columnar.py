@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,6 +34,18 @@ rows = st.lists(st.tuples(texts, st.none() | texts, st.integers(-(2**63), 2**63 
 @given(rows)
 def test_columns_come_back_from_their_bytes(some: list[Any]) -> None:
     assert plain(from_bytes(to_bytes(block(some)))) == plain(block(some))
+
+
+def test_bytes_of_columns_take_no_copy_besides_the_result() -> None:
+    columns = {"number": np.arange(500_000), "label": Few.of(["cat"] * 500_000), "every other": np.arange(10)[::2]}
+    tracemalloc.start()
+    try:
+        made = to_bytes(columns, b"before")
+        assert tracemalloc.get_traced_memory()[1] < 1.2 * len(made)
+    finally:
+        tracemalloc.stop()
+    assert made == b"before" + to_bytes(columns)
+    assert from_bytes(made[6:])["every other"].tolist() == [0, 2, 4, 6, 8]  # type: ignore[union-attr]
 
 
 @given(st.lists(rows, min_size=1, max_size=4))

@@ -60,3 +60,12 @@ def test_looking_at_a_pipeline_loads_no_heavy_library(tmp_path: Path, monkeypatc
 @pytest.mark.parametrize("command", ["augment", "features", "inspect", "replay", "scaffold", "sniff", "split"])
 def test_the_options_of_a_stage_load_no_numbers(tmp_path: Path, command: str) -> None:
     assert not loaded(tmp_path, command, "--help") & {"rich", "numpy", "cv2", "PIL", "tensorflow"}
+
+
+def test_a_run_without_options_loads_no_typer(tmp_path: Path) -> None:
+    (tmp_path / "pipeline.toml").write_text('[stages.data]\nuse = "import.folders"\npath = "images"\n')
+    script = SCRIPT.replace("sys.exit(code)", "")
+    for words, loads in (["run"], False), (["run", "pipeline.toml"], False), (["run", "--quiet"], True):
+        done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, cwd=tmp_path, check=True)
+        assert "error" in done.stderr  # there are no images
+        assert ("typer" in done.stderr.split()) is loads

@@ -1,101 +1,16 @@
-"""Builds the Typer app, runs it, and turns exceptions into a message and an exit code."""
+"""Runs a command line, and turns exceptions into a message and an exit code."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from importlib import import_module
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-from typer.core import TyperCommand
-
-from pipekit import __version__
-from pipekit.cli import DESCRIPTION, OPTIONS, commands
-from pipekit.cli.complete import typed_so_far
-from pipekit.cli.from_plugins import call, listed
+from pipekit.cli import commands
 from pipekit.errors import EXIT_FAILED, EXIT_INTERRUPTED, PipekitError, of_the_machine
 from pipekit.files import urls
-
-Load = Callable[[str], "Callable[..., Any] | typer.Typer"]
-
-
-def new_app(**settings: Any) -> typer.Typer:
-    """A Typer app without Rich: its plain help loads in a third of the time and reads the same everywhere."""
-    return typer.Typer(
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
-        **settings,
-    )
-
-
-def attach(app: typer.Typer, summaries: Mapping[str, str], load: Load, wanted: str | None, every: bool = False) -> None:
-    """Add commands, and import only ``wanted``; the others need just a name and a summary.
-
-    Args:
-        every: import all commands, for the generated documentation.
-    """
-    for name, summary in summaries.items():
-        if not every and name != wanted:
-            app.command(name, help=summary)(_unloaded)
-            continue
-        found = load(name)
-        if isinstance(found, typer.Typer):
-            app.add_typer(found, name=name, short_help=summary)
-        else:
-            app.command(name, short_help=summary, cls=_Command)(found)
-
-
-class _Command(TyperCommand):
-    """A command whose usage line omits hidden arguments, like the rest of its help."""
-
-    def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        shown = [param for param in self.get_params(ctx) if not getattr(param, "hidden", False)]
-        return [self.options_metavar or "", *(piece for param in shown for piece in param.get_usage_pieces(ctx))]
-
-
-def _unloaded() -> None:
-    raise AssertionError("a command that was not imported can't run")
-
-
-def load_command(name: str, words: Sequence[str] = ()) -> Callable[..., Any] | typer.Typer:
-    """The function or the Typer app of a command, from its module."""
-    module = import_module(f"pipekit.cli.{name.replace('-', '_')}")
-    if hasattr(module, "make_app"):
-        made: typer.Typer = module.make_app(words)
-        return made
-    found: Callable[..., Any] | typer.Typer = getattr(module, "app", None) or getattr(module, name.replace("-", "_"))
-    return found
-
-
-def build(words: Sequence[str], every: bool = False) -> typer.Typer:
-    """The complete command line; only the command that ``words`` name is imported."""
-    app = new_app(help=DESCRIPTION, add_completion=True)
-    app.callback()(_options)
-    wanted = next((word for word in words if not word.startswith("-")), None)
-    rest = words[words.index(wanted) + 1 :] if wanted is not None else ()
-    attach(app, commands(), lambda name: load_command(name, rest), wanted, every)
-    others = {} if every or wanted in commands() else listed()
-    for name, summary in others.items():  # for suggestions and completion
-        app.command(name, help=summary)(_unloaded)
-    return app
-
-
-def _show_version(value: bool) -> None:
-    if value:
-        typer.echo(f"pipekit {__version__}")
-        raise typer.Exit
-
-
-def _options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help=OPTIONS["--version"])
-    ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help=OPTIONS["--debug"])] = False,
-) -> None:
-    """Options before the command. ``--debug`` is removed earlier, since it is allowed anywhere."""
 
 
 def execute(words: Sequence[str], debug: bool = False) -> int:
@@ -104,11 +19,13 @@ def execute(words: Sequence[str], debug: bool = False) -> int:
     urls.on_fetch = _show_fetching
     try:
         if not completing and not words[0].startswith("-") and words[0] not in commands():
+            from pipekit.cli.from_plugins import call
+
             code = call(words[0], words[1:])
             if code is not None:
                 return code
         with _data_alone(() if completing else words):
-            code = build(typed_so_far() if completing else words)(args=list(words), prog_name="pipekit", standalone_mode=False)
+            code = _call(words, completing)
         return code if isinstance(code, int) else 0
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
@@ -120,6 +37,20 @@ def execute(words: Sequence[str], debug: bool = False) -> int:
 
             traceback.print_exception(failure)
         return report(failure)
+
+
+def _call(words: Sequence[str], completing: bool) -> Any:
+    """Run a command. ``pipekit run FILE`` needs no Typer, whose import and adapters took a thirtieth of a run."""
+    if words[0] == "run" and len(words) <= 2 and not completing and all(word and word[0] != "-" for word in words):
+        from pathlib import Path
+
+        from pipekit.cli.run_file import run_file
+
+        return run_file(*map(Path, words[1:]))
+    from pipekit.cli.building import build
+    from pipekit.cli.complete import typed_so_far
+
+    return build(typed_so_far() if completing else words)(args=list(words), prog_name="pipekit", standalone_mode=False)
 
 
 def _show_fetching(what: str) -> AbstractContextManager[Callable[[int, int], None]]:
@@ -150,7 +81,7 @@ def report(failure: Exception) -> int:
     if isinstance(failure, PipekitError):
         ui.error(failure)
         return failure.exit_code
-    if isinstance(failure, typer.Abort):
+    if "typer" in sys.modules and isinstance(failure, sys.modules["typer"].Abort):
         return EXIT_FAILED
     if (known := of_the_machine(failure)) is not None:
         ui.error(known)

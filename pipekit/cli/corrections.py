@@ -9,7 +9,7 @@ import typer
 
 import pipekit
 from pipekit.cli import complete
-from pipekit.cli.app import new_app
+from pipekit.cli.building import new_app
 from pipekit.cli.loading import Format, Splits
 
 if TYPE_CHECKING:

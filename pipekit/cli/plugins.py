@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipekit.cli import commands
-from pipekit.cli.app import new_app
+from pipekit.cli.building import new_app
 from pipekit.cli.loading import Disabled, Plugins
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from pipekit.cli import complete
-from pipekit.cli.app import new_app
+from pipekit.cli.building import new_app
 
 app = new_app()
 

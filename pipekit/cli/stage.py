@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipekit.cli.app import attach, new_app
+from pipekit.cli.building import attach, new_app
 from pipekit.cli.loading import Disabled, Plugins
 
 if TYPE_CHECKING:

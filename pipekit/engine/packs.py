@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import orjson
 
-from pipekit.columnar import Column, Few, Texts, joined
+from pipekit.columnar import Column, Few, Texts, flat, joined
 from pipekit.files import Buffer
 from pipekit.store.columns import HASH_BYTES
 from pipekit.store.leases import use
@@ -190,17 +190,10 @@ def _noted(head: _Head, files: Sequence[str], read: ReadBlock) -> Iterator[Block
 def _pieces(columns: Mapping[str, Column]) -> Iterator[Buffer]:
     for column in columns.values():
         if isinstance(column, Texts):
-            yield _flat(column.sizes.astype("<u4", copy=False))
+            yield flat(column.sizes.astype("<u4", copy=False))
             yield column.data
         else:
-            yield _flat(column.codes.astype("<i4", copy=False) if isinstance(column, Few) else column)
-
-
-def _flat(array: NDArray[Any]) -> memoryview:
-    import numpy as np
-
-    flat: Any = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-    return memoryview(flat)
+            yield flat(column.codes.astype("<i4", copy=False) if isinstance(column, Few) else column)
 
 
 # --- reading -------------------------------------------------------------------------------------------------------------
@@ -315,7 +308,7 @@ class _Mixed:
         sizes = [row * count for count in self.was.counts]
         if field.kind == FEW:
             return self._few(field, self._gathered(source, sizes, {}, {n: row * len(one) for n, one in loose.items()}), loose)
-        numbers = {n: _flat(one.sizes if isinstance(one, Texts) else one) for n, one in loose.items()}  # type: ignore[arg-type]
+        numbers = {n: flat(one.sizes if isinstance(one, Texts) else one) for n, one in loose.items()}  # type: ignore[arg-type]
         made = self._gathered(source, sizes, numbers)
         if field.kind != TEXTS:
             array = np.frombuffer(made, field.kind)

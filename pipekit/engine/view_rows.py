@@ -12,7 +12,7 @@ import os
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
@@ -162,6 +162,8 @@ def mark(table: str, name: str) -> str:
 
 
 def folded(names: str) -> str:
+    if names.isascii():  # most names, in a tenth of the time
+        return names.lower()
     return unicodedata.normalize("NFC", names).casefold()
 
 
@@ -195,7 +197,7 @@ def names_in_order(samples: Iterable[Sample], layout: Layout) -> dict[str, str]:
 
 def view_name(sample: Sample, split: str, taken: set[str]) -> str:
     """``cat/cat_1.jpg``; more of the id if two files of a class have the same name. Images of other tasks lie in ``images``."""
-    suffix = Path(sample.image).suffix
+    suffix = _suffix(sample.image)
     folder = _folder_name(sample.label) if sample.label is not None else "_unlabelled" if stated(sample) is None else "images"
     last = sample.id.rsplit("/", 1)[-1].removesuffix(suffix)
     whole = sample.id.replace("/", "__").removesuffix(suffix)
@@ -208,6 +210,14 @@ def view_name(sample: Sample, split: str, taken: set[str]) -> str:
     return name
 
 
+def _suffix(path: str) -> str:
+    """As ``Path(path).suffix``, in a fifth of the time."""
+    name = os.path.basename(path)  # noqa: PTH119 (done for every image)
+    dot = name.rfind(".")
+    return name[dot:] if 0 < dot < len(name) - 1 else ""
+
+
+@lru_cache(maxsize=4096)
 def _folder_name(label: str) -> str:
     """A class name as the name of one folder."""
     name = "".join("_" if letter in "/\\\0" else letter for letter in label).strip(". ")

@@ -147,6 +147,9 @@ def state_of(found: os.stat_result) -> bytes:
         return struct.pack("=4Q", *(number & 0xFFFF_FFFF_FFFF_FFFF for number in numbers))
 
 
+_BY_DESCRIPTOR = os.scandir in os.supports_fd
+"""Whether files can be ``stat``-ed relative to their open folder: the system then looks up one name and no path for each."""
+
 # Windows puts neither the inode nor a current size into the listing of a folder.
 _stat: Callable[[os.DirEntry[str]], os.stat_result] = os.stat if os.name == "nt" else os.DirEntry.stat
 
@@ -156,7 +159,7 @@ def _listed(folder: str, folders: list[str]) -> Listing:
     names: list[str] = []
     states, gone, settled_ns, pack = bytearray(), [], settled_before(), STATE.pack
     here, before = os.stat(folder), len(folders)  # noqa: PTH116
-    with os.scandir(folder) as entries:
+    with _open_folder(folder) as place, os.scandir(place) as entries:
         for entry in entries:
             name = entry.name
             if name[0] == "." or name in LEFT_BEHIND:
@@ -177,6 +180,19 @@ def _listed(folder: str, folders: list[str]) -> Listing:
     if not gone and len(names) < LISTED:
         _keep_listing(folder, (here.st_mtime_ns, here.st_ino), names, folders[before:])
     return Listing(names, bytes(states), gone, settled_ns)
+
+
+@contextlib.contextmanager
+def _open_folder(folder: str) -> Iterator[str | int]:
+    """What to list a folder by. Raises OSError."""
+    if not _BY_DESCRIPTOR:
+        yield folder
+        return
+    place = os.open(folder, os.O_RDONLY)
+    try:
+        yield place
+    finally:
+        os.close(place)
 
 
 Read = TypeVar("Read")

@@ -13,6 +13,8 @@ _LOWER = 2
 """Number of levels by which headings are lowered: the page uses ``h1``, and a section ``h2``."""
 
 _SAFE_LINK = re.compile(r"(?:https?:|mailto:|#)", re.IGNORECASE)
+_PLAIN = re.compile(r"(?![-+=]|\d+[.)])[^\\`*_\[\]<>&#|~\s\x00-\x1f\x7f](?:[^\\`*_\[\]<>&#|~\s\x00-\x1f\x7f]| (?! |$))*")
+"""One line in which no character has a meaning; spaces are single, and inside."""
 _MEANT = re.compile(r"[\\`*_\[\]<>&#|~=+-]|(?<=\d)[.)]")
 """Characters with a meaning in Markdown; a number with a dot would begin a list."""
 
@@ -23,6 +25,11 @@ def to_html(text: str, inline: bool = False) -> str:
     Args:
         inline: the text is one line, without a paragraph around it.
     """
+    if not text:
+        return ""
+    if _PLAIN.fullmatch(text):  # most sentences; the parser takes 0.04 s to be imported
+        escaped = text.replace('"', "&quot;")
+        return escaped if inline else f"<p>{escaped}</p>"
     return str(parser().renderInline(text) if inline else parser().render(text)).rstrip("\n")
 
 

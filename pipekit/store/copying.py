@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import sys
 from pathlib import Path
 
 FICLONE = 0x40049409
 """``ioctl_ficlonerange(2)``: the blocks are shared until one of the two files is written to."""
+
+PIECE_BYTES = 1 << 18
 
 
 def copy_file(source: str | Path, place: str | Path) -> None:
@@ -18,9 +19,12 @@ def copy_file(source: str | Path, place: str | Path) -> None:
     Raises:
         FileExistsError: the path exists. It may be somebody's photograph, so no file is ever overwritten.
     """
-    with open(source, "rb") as data, open(place, "xb") as copy:
+    with open(source, "rb", buffering=0) as data, open(place, "xb", buffering=0) as copy:
         if not _share_blocks(data.fileno(), copy.fileno()):
-            shutil.copyfileobj(data, copy, 2**20)
+            while piece := data.read(PIECE_BYTES):
+                rest = memoryview(piece)
+                while rest:
+                    rest = rest[copy.write(rest) :]
 
 
 def can_share_blocks(folder: Path) -> bool:

@@ -16,6 +16,7 @@ import pytest
 import pipekit as package
 from pipekit import cli
 from pipekit.cli import app as cli_app
+from pipekit.cli import building
 from pipekit.errors import PipekitError, PlanError, Problem, StageError, UserError, of_the_machine
 
 
@@ -34,7 +35,7 @@ def test_the_static_help_names_the_real_options(pipekit) -> None:
     """The table that answers --help without Typer against what Typer would say."""
     from typer.testing import CliRunner
 
-    shown = CliRunner().invoke(cli_app.build([], every=True), ["--help"]).output
+    shown = CliRunner().invoke(building.build([], every=True), ["--help"]).output
     for flag in " ".join(cli.OPTIONS).replace(",", "").split():
         assert flag in shown
     for name in cli.commands():
@@ -94,7 +95,7 @@ def break_command(monkeypatch: pytest.MonkeyPatch, failure: BaseException) -> No
     def schema() -> None:
         raise failure
 
-    monkeypatch.setattr(cli_app, "load_command", lambda name, words=(): schema)
+    monkeypatch.setattr(building, "load_command", lambda name, words=(): schema)
 
 
 @pytest.mark.parametrize(

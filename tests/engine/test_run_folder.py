@@ -10,17 +10,18 @@ import os
 import subprocess
 import sys
 import tempfile
+import unicodedata
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from pipekit import Sample, owners
 from pipekit.engine import run_folder, views
 from pipekit.engine.run_folder import find_run, keys_in_use, list_runs, take_out
-from pipekit.engine.view_rows import view_name
+from pipekit.engine.view_rows import _suffix, folded, view_name
 from pipekit.errors import StageError, UserError
 from tests.conftest import DATA, Trial
 
@@ -204,6 +205,22 @@ def test_any_id_and_label_make_names_of_their_own_inside_the_folder(tmp_path_fac
         with place.open("x") as file:
             file.write(str(number))
     assert len(list(folder.glob("*/*"))) == len(pairs)
+
+
+@given(st.text("aÄß./~ ", max_size=12).filter(lambda name: name and not name.endswith("/")))
+@example("x/..jpg")
+@example("x/.jpg")
+@example("x/a.")
+@example("x.y/a.tar.gz")
+def test_the_suffix_of_a_path_is_that_of_pathlib(name: str) -> None:
+    image = f"/data/{name}"
+    assume(Path(image).name not in ("", ".") and not image.endswith("/."))
+    assert _suffix(image) == Path(image).suffix
+
+
+@given(st.text(max_size=20))
+def test_names_are_folded_as_unicode_says(names: str) -> None:
+    assert folded(names) == unicodedata.normalize("NFC", names).casefold()
 
 
 # --- records -------------------------------------------------------------------------------------------------------------

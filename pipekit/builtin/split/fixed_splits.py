@@ -222,9 +222,9 @@ def _deal(
             found = iterative(units, fractions, request.seed)[len(placed) :]
         yield from zip(listed, map(names.index, found), strict=True)
         return
-    turns = np.array([(turn, group[0]) for turn, group in groups if len(group) == 1], np.int64).reshape(-1, 2)
-    turns = np.concatenate([turns, np.stack([lone, lone], axis=1)])
-    lone = turns[np.argsort(turns[:, 0]), 1]
+    if alone := [(turn, group[0]) for turn, group in groups if len(group) == 1]:
+        turns = np.concatenate([np.array(alone, np.int64), np.stack([lone, lone], axis=1)])
+        lone = turns[np.argsort(turns[:, 0]), 1]
     listed = [group for _, group in sorted(groups) if len(group) > 1]
     units = [_unit(items, group) for group in listed]
     positions = positions_of(request.seed, (items.key(int(number)) for number in lone), len(lone))

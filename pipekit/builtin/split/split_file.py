@@ -102,7 +102,7 @@ class SplitFile:
 
     def notes(self) -> bytes | None:
         """What saves the next :meth:`read` the parsing; None for a file in which something is quoted."""
-        return hashlib.sha256(self.data).digest() + to_bytes(self._columns) if self.data else None
+        return to_bytes(self._columns, hashlib.sha256(self.data).digest()) if self.data else None
 
     @property
     def _columns(self) -> dict[str, Any]:
@@ -214,7 +214,7 @@ class SplitFile:
         digest = _put(path, [*pieces, memoryview(self.data)[begin:]])
         order = np.argsort(np.concatenate([np.flatnonzero(kept) + 0.5, places]), kind="stable")
         both = joined([{name: column[kept] for name, column in self._columns.items()}, _columns_of(news)])
-        return digest + to_bytes({name: column[order] for name, column in cast("dict[str, Any]", both).items()})
+        return to_bytes({name: column[order] for name, column in cast("dict[str, Any]", both).items()}, digest)
 
     def _merge(self, path: Path, news: Iterable[Remembered]) -> bytes | None:
         """Write the lines of the file and new ones, in the order of ids."""
@@ -230,7 +230,7 @@ class SplitFile:
                 yield data
 
         digest = _put(path, pieces())
-        return digest + to_bytes(made.columns()) if is_plain else None
+        return to_bytes(made.columns(), digest) if is_plain else None
 
 
 FEW = 20
