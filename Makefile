@@ -6,6 +6,8 @@
 # make lint   check style, types and the import layers
 # make bench  run the benchmarks beside their peers, each peer in an environment of its own, and write build/bench.md (hours)
 # make docs   build the documentation into build/docs/index.html, and check its links
+# make release VERSION=0.2.0  give the version to the package and to the changelog, with the date, and build it into dist/
+# make next VERSION=0.3.0     begin the changelog of the version after a release
 # make links  check the documentation's links to other sites
 #
 # Each target creates the virtual environment that it needs. The only requirement is Python 3.11 to 3.13;
@@ -27,7 +29,7 @@ test test-fast test-plugins coverage: export OMP_WAIT_POLICY = passive
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-plugins coverage lint format bench docs links dist constraints clean
+.PHONY: help demo test test-fast test-plugins coverage lint format bench docs links release next dist constraints clean
 
 help:
 	@sed -n 's/^# //p;/^$$/q' Makefile
@@ -78,6 +80,13 @@ docs: $(VENV)/.docs
 links: $(VENV)/.docs
 	$(BIN)/python docs/generate.py
 	$(BIN)/sphinx-build --quiet --keep-going -b linkcheck docs build/links
+
+release: $(VENV)/.dev
+	$(BIN)/python docs/release.py $(VERSION)
+	$(MAKE) dist
+
+next: $(VENV)/.dev
+	$(BIN)/python docs/release.py $(VERSION) --open
 
 dist: $(VENV)/.dev
 	rm -rf dist

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
 import tomllib
 import zipfile
+from datetime import date
 from email import message_from_bytes
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -113,3 +117,50 @@ def test_the_hosted_checks_are_those_of_the_repository() -> None:
     workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text("utf-8"))
     commands = {step.get("run") for job in workflow["jobs"].values() for step in job["steps"]}
     assert {"bash .ci/run", "make test-fast"} <= commands
+
+
+CODE = 'a = 1\n__version__ = "0.1.0"\n'
+CHANGES = "# Changelog\n\n## 0.2.0, not yet released\n\nMore.\n\n## 0.1.0, 2026-01-02\n\nFirst.\n"
+
+
+def release_script() -> Any:
+    place = importlib.util.spec_from_file_location("release", ROOT / "docs" / "release.py")
+    assert place is not None
+    assert place.loader is not None
+    module = importlib.util.module_from_spec(place)
+    place.loader.exec_module(module)
+    return module
+
+
+def test_one_command_raises_the_version_and_closes_the_changelog_and_another_begins_the_next(tmp_path: Path) -> None:
+    script = release_script()
+    today = date(2026, 3, 4)
+    code, changes = script.raised(CODE, CHANGES, "0.3.0", today, False)
+    assert code == CODE.replace("0.1.0", "0.3.0")
+    assert changes == CHANGES.replace("0.2.0, not yet released", "0.3.0, 2026-03-04")
+    code, changes = script.raised(code, changes, "0.4.0rc1", today, True)
+    assert code == CODE.replace("0.1.0", "0.4.0rc1")
+    assert changes.startswith("# Changelog\n\n## 0.4.0rc1, not yet released\n\n## 0.3.0, 2026-03-04\n\nMore.")
+    for name in (script.CODE, script.CHANGES):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copyfile(ROOT / name, tmp_path / name)
+    script.main(["99.0.0"], tmp_path)
+    assert '__version__ = "99.0.0"' in (tmp_path / script.CODE).read_text("utf-8")
+    assert re.search(r"^## (\S+),", (tmp_path / script.CHANGES).read_text("utf-8"), re.MULTILINE)[1] == "99.0.0"  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "changes", "is_open", "said"),
+    [
+        ("next", CHANGES, False, "no version"),
+        ("v0.3.0", CHANGES, False, "write 'v0.3.0' as 0.3.0"),
+        ("0.1.0", CHANGES, False, "no later version than 0.1.0"),
+        ("0.3.0", CHANGES.replace("More.", ""), False, "is empty"),
+        ("0.3.0", CHANGES.replace("not yet released", "2026-02-03"), False, "nothing to release"),
+        ("0.3.0", CHANGES, True, "`make release` closes it"),
+        ("0.3.0", "# Changelog\n", False, "has no section"),
+    ],
+)
+def test_what_can_t_be_released_is_refused(wanted: str, changes: str, is_open: bool, said: str) -> None:
+    with pytest.raises(SystemExit, match=re.escape(said)):
+        release_script().raised(CODE, changes, wanted, date(2026, 3, 4), is_open)
