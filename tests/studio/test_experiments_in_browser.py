@@ -162,6 +162,7 @@ def test_a_recipe_is_checked_and_its_mistakes_are_at_their_controls(work: Path, 
     with running(Project(find_source("photos"))) as server:
         opened(browser, server, "/recipe")
         browser.until("document.querySelector('.figures')")
+        assert text(browser, ".checked h3") == "The last check, with a model that was trained again or removed since"
         assert text(browser, ".figures tbody tr").split("\t") == ["rotate", "50 %", "80.0 %", "10.0 %", "costs <i>"]
         assert browser.do("document.querySelector('.checked button').disabled"), "the ops are not saved yet"
         choose(browser, "[aria-label='Begin with']", "file:strong")

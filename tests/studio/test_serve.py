@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import threading
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -203,7 +204,10 @@ def test_the_examples_of_the_page_run(
     curl, one, several = examples
     exec(one, {})
     assert ast.literal_eval(capsys.readouterr().out) == expected
-    exec(several, {})
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        exec(several, {})
+    assert not warned, "it closes the files that it reads"
     assert capsys.readouterr().out.splitlines() == [f"one.jpg {expected}", f"two.jpg {expected}"]
     page = (ROOT / "docs/howto/serve.md").read_text("utf-8")
     own = [text.replace(f"127.0.0.1:{server.port}", "127.0.0.1:8480") for text in (one, several)]

@@ -31,7 +31,7 @@ export async function checkView(name, saved) {
 
   async function result() {
     const found = await get("/api/check");
-    resultPlace.replaceChildren(...(found.rows.length ? [el("h3", {}, "The last check"), el("p", { class: "verdict" }, found.headline), table(found.rows), el("a", { class: "button", href: "/checked", target: "_blank", rel: "noopener" }, "The whole page, with pictures")] : []));
+    resultPlace.replaceChildren(...(found.rows.length ? [el("h3", {}, found.model ? `The last check, with the model of ${found.model}` : "The last check, with a model that was trained again or removed since"), el("p", { class: "verdict" }, found.headline), table(found.rows), el("a", { class: "button", href: "/checked", target: "_blank", rel: "noopener" }, "The whole page, with pictures")] : []));
   }
 
   async function update() {

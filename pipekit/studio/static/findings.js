@@ -34,7 +34,7 @@ function groupView(group) {
   if (group.remove.length) {
     buttons.push(el("button", { type: "button", onclick: () => decisions.leaveOut(group.remove.filter((row) => !decisions.leftOut.has(row)), group.message.slice(0, 200), group.check) }, `Leave out ${group.remove.length === 1 ? "the one" : `the ${number(group.remove.length)}`} that inspect suggests`));
   }
-  if (group.rows.length > 1) {
+  if (group.copies && group.rows.length > 1) {
     buttons.push(el("button", { type: "button", onclick: () => decisions.leaveOut(group.rows.slice(1).filter((row) => !decisions.leftOut.has(row)), group.message.slice(0, 200), group.check) }, "Keep the first, leave out the rest"));
   }
   return el("section", { class: `group ${group.severity}` },
