@@ -115,7 +115,8 @@ def test_a_pipeline_file_is_told_to_read_the_decisions(work: Path) -> None:
 def test_ten_edits_change_their_lines_alone(work: Path) -> None:
     """Two of them add a line, the others find it there: comments, the order and the other lines stay."""
     file = work / "pipeline.toml"
-    first = '# mine\r\n[stages.train] # before its data\r\nuse = "train"\r\n\r\n[stages.data] # photos\r\nuse = "import.folders"\r\n'
+    first = '# mine\r\n[stages.train] # before its data\r\nuse = "train"\r\n\r\n'
+    first += '[stages.data] # photos\r\nuse = "import.folders"\r\n'
     rest = 'path = "photos" # here\r\n# the end\r\n'
     file.write_bytes((first + rest).encode())
     project = Project(find_source())
