@@ -34,6 +34,7 @@ def test_clicks_become_files_that_a_run_reads(browser: Chromium, work: Path) -> 
         browser.until("document.querySelectorAll('.shot img[src]').length === 4")
         keep_first = "[...document.querySelectorAll('.group')].map((one) => one.innerText.includes('Keep the first'))"
         assert browser.do(keep_first) == [False, True], "only copies have one image to keep"
+        assert browser.do("document.querySelectorAll('.shot .file')[3].textContent") == "05.png"
         assert browser.do("document.querySelector('.shot .unreadable').textContent"), "a damaged file says so"
         press_text(browser, "Leave out the one")
         browser.until("document.querySelectorAll('.shot.out').length === 1")
