@@ -1,6 +1,6 @@
 """How far can the figures of several labels and of numbers be trusted? Simulations with known truth, in NumPy alone.
 
-    python benchmarks/tasks.py [conformal] [errors] [comparisons] [intervals]
+    python benchmarks/tasks.py [conformal] [errors] [orders] [comparisons] [intervals] [ordered]
 
 The figures are in docs/howto/tasks.md. Each row repeats a test set with the same truth many times.
 """
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipekit.builtin.compare.of_task import differences
-from pipekit.builtin.evaluate import label_intervals, number_intervals
+from pipekit.builtin.evaluate import label_intervals, number_intervals, ordinal
 from pipekit.learning import multilabel_metrics as several
 from pipekit.learning import number_metrics as numbers
 from pipekit.learning.conformal import half_width
@@ -208,6 +208,64 @@ def intervals_cover() -> None:
             _show(f"{kind} errors, {count} images{f' in {groups} groups' if groups else ''}", found, 9)
 
 
+def ordered_cover() -> None:
+    """Classes in an order: the true class plus a normal error, rounded."""
+    print("Coverage of 95 % intervals of ordered classes")
+    for classes in (3, 6):
+        for spread in (0.25, 0.5, 1.0):
+            for count, groups in ((10, 0), (20, 0), (50, 0), (200, 0), (200, 20)):
+                found = coverage_of_ordered(classes, spread, count, groups)
+                _show(f"{classes} classes, error {spread}, {count} images{f' in {groups} groups' if groups else ''}", found)
+
+
+def coverage_of_ordered(classes: int, spread: float, count: int, groups: int, trials: int = 250) -> Coverage:
+    """How many intervals of kappa and of the mean distance hold the figures of a very large test set."""
+
+    def drawn(chance: np.random.Generator, size: int, places: Any = None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        shares = np.arange(classes, 0, -1) / np.arange(1, classes + 1).sum()
+        true, noise = chance.choice(classes, size if places is None else groups, p=shares), chance.normal(size=size)
+        if places is not None:
+            true, noise = true[places], (noise + chance.normal(size=groups)[places]) / np.sqrt(2)
+        return true, np.clip(np.round(true + noise * spread), 0, classes - 1).astype(np.int64)
+
+    true, said = drawn(np.random.default_rng(0), 400_000)
+    large = {
+        "quadratic_kappa": numbers.quadratic_kappa(true, said, classes),
+        "mean_distance": float(np.abs(true - said).mean()),
+    }
+    chance, held = np.random.default_rng(1), Tally()
+    places = np.arange(count) % groups if groups else None
+    for _ in range(trials):
+        true, said = drawn(chance, count, places)
+        for name, (low, high) in ordinal.bounds_of(true, said, classes, places, chance).items():
+            held.add(name, {"value": None, "low": low, "high": high}, float(large[name] or 0))
+    return held.shares()
+
+
+def orders_compared(draws: int = 5) -> None:
+    """The average precision of other orders of suspects: 5 % of the labels of 1,000 images are flipped."""
+    print("Planted label errors: average precision of the order")
+    for skill in (2.3, 3.0, 4.0):
+        true, scores = labelled(np.random.default_rng(1), 1000, skill)
+        chance, found = np.random.default_rng(0), []
+        for _ in range(draws):
+            flipped = chance.random(true.shape) < 0.05
+            given = true ^ flipped
+            own, odds = np.where(given, scores, 1 - scores), np.log(scores.clip(1e-6, 1 - 1e-6) / (1 - scores).clip(1e-6))
+            usual = [
+                np.where(given, own, 0).sum(axis=0) / given.sum(axis=0),
+                np.where(given, 0, own).sum(axis=0) / (~given).sum(axis=0),
+            ]
+            free = odds - np.log(given.mean(axis=0) / (1 - given.mean(axis=0)))
+            orders = (1 - own, np.where(given, *usual) - own, np.where(given, -free, free))
+            found.append([several.average_precision(flipped.ravel(), order.ravel()) for order in orders])
+        print(
+            f"  separation {skill}: probability, margin, odds:",
+            *(f"{value:.3f}" for value in np.mean(found, axis=0)),
+            flush=True,
+        )
+
+
 def _show(what: str, found: Coverage, shown: int = 3) -> None:
     enough = {name: (share, given) for name, (share, given) in found.items() if given >= TRIALS / 4}
     lowest = sorted(enough.items(), key=lambda one: one[1][0])[:shown]
@@ -245,8 +303,10 @@ def comparisons_hold() -> None:
 PARTS = {
     "conformal": conformal_covers,
     "errors": errors_are_found,
+    "orders": orders_compared,
     "comparisons": comparisons_hold,
     "intervals": intervals_cover,
+    "ordered": ordered_cover,
 }
 
 

@@ -34,11 +34,19 @@ DESCRIBED_IN = ("model.json", "metrics.json")
 """Files of a model and of a report that state their task."""
 
 
-def supports(*tasks: str, why: Mapping[str, str] | None = None) -> Callable[[F], F]:
+Check = Callable[[str, Any], Iterable[tuple[str, str]]]
+"""A function from a task and a stage's parameters to those that don't fit it: the parameter's name, and a message."""
+
+
+def supports(
+    *tasks: str, why: Mapping[str, str] | None = None, check: Check | None = None, keeps: bool = True
+) -> Callable[[F], F]:
     """Mark a stage by the tasks of the datasets, models and reports that it accepts. A stage without the mark accepts classes.
 
     Args:
         why: for tasks that it can't support, the reason, and what to do instead.
+        check: called when a pipeline file is read, before anything runs, for any task but classes that the file states.
+        keeps: whether what the stage makes has the task of its inputs.
 
     >>> @supports("classes", "multilabel")
     ... def count(): ...
@@ -51,6 +59,8 @@ def supports(*tasks: str, why: Mapping[str, str] | None = None) -> Callable[[F],
     def mark(function: F) -> F:
         function.__pipekit_tasks__ = tasks  # type: ignore[attr-defined]
         function.__pipekit_why__ = why or {}  # type: ignore[attr-defined]
+        function.__pipekit_check__ = check  # type: ignore[attr-defined]
+        function.__pipekit_keeps__ = keeps  # type: ignore[attr-defined]
         return function
 
     return mark
@@ -66,6 +76,16 @@ def reasons_of(component: Any) -> Mapping[str, str]:
     """Why a component can't support a task, by task: see :func:`supports`."""
     found: Mapping[str, str] = getattr(component, "__pipekit_why__", {})
     return found
+
+
+def check_of(component: Any) -> Check:
+    """The check of a stage's parameters by task: see :func:`supports`."""
+    return getattr(component, "__pipekit_check__", None) or (lambda task, params: ())
+
+
+def keeps_task(component: Any) -> bool:
+    """Whether what a stage makes has the task of its inputs: see :func:`supports`."""
+    return bool(getattr(component, "__pipekit_keeps__", True))
 
 
 def require(who: str, task: str, tasks: Collection[str], why: Mapping[str, str] | None = None) -> None:

@@ -36,7 +36,7 @@ def register_stages(register: Register) -> None:
         "inspect",
         "pipekit.builtin.inspect:inspect",
         summary="Find duplicates, leaks, damaged and odd images",
-        version=8,
+        version=9,
         preload=("pipekit.images.statistics", "pipekit.images.measuring", "pipekit.images.near_duplicates"),
     )
     register(
@@ -75,22 +75,24 @@ def register_stages(register: Register) -> None:
         version=2,
     )
     register("embed", "pipekit.builtin.embed:embed", summary="Compute a vector of features for every image")
-    register("similar", "pipekit.builtin.similar:similar", summary="Find the images that are most alike to given ones")
+    register(
+        "similar", "pipekit.builtin.similar:similar", summary="Find the images that are most alike to given ones", version=2
+    )
     register(
         "evaluate",
         "pipekit.builtin.evaluate:evaluate",
         summary="Evaluate a model on the test split and write the report",
-        version=8,
+        version=9,
     )
     register(
         "calibrate", "pipekit.builtin.calibrate:calibrate", summary="Set a model's temperature and its decision rule on val"
     )
-    register("explain", "pipekit.builtin.explain:explain", summary="Explain predictions with attribution maps", version=4)
+    register("explain", "pipekit.builtin.explain:explain", summary="Explain predictions with attribution maps", version=5)
     register(
         "augment_check",
         "pipekit.builtin.augment_check:augment_check",
         summary="Measure how much each op of a recipe lowers a model's accuracy",
-        version=5,
+        version=6,
     )
     register("predict", "pipekit.builtin.predict:predict", summary="Predict every image of a dataset", version=2)
     register(
@@ -102,7 +104,7 @@ def register_stages(register: Register) -> None:
         "compare",
         "pipekit.builtin.compare:compare",
         summary="Compare models: which is better, and is the difference significant",
-        version=4,
+        version=5,
     )
 
 
@@ -216,7 +218,12 @@ def register_checks(register: Register) -> None:
     at = "pipekit.builtin.inspect.checks"
     register("corrupt", f"{at}.files:corrupt", summary="Files that can't be decoded completely")
     register("leakage", f"{at}.copies:leakage", summary="The same or nearly the same image in two splits")
-    register("label_conflicts", f"{at}.copies:label_conflicts", summary="The same or nearly the same image under two labels")
+    register(
+        "label_conflicts",
+        f"{at}.copies:label_conflicts",
+        summary="The same or nearly the same image under two labels",
+        version=2,
+    )
     register("group_names", f"{at}.group_names:group_names", summary="Names that look like groups: patients, videos, bursts")
     register("passed_over", f"{at}.imported:passed_over", summary="Files that the import did not read")
     register("one_class", f"{at}.imported:one_class", summary="No class, or only one, where a classifier needs two")

@@ -14,7 +14,7 @@ from pipekit.errors import ImageError, UserError
 from pipekit.files import PlainTable
 from pipekit.learning.embeddings import embed_parts
 from pipekit.learning.nearest import Nearest, Vectors
-from pipekit.tasks import stated, supports
+from pipekit.tasks import stated, supports, written
 
 COLUMNS = ("query", "rank", "id", "label", "split", "similarity", "same_file", "sha256")
 
@@ -134,4 +134,4 @@ def _draw(
 
 def _caption(sample: Sample, cosine: float, query: Sample) -> str:
     same = ", the same file" if sample.sha256 == query.sha256 else ""
-    return f"{cosine:.3f} {stated(sample) or ''}{same}\n{sample.id}"
+    return f"{cosine:.3f} {written(sample) or ''}{same}\n{sample.id}"

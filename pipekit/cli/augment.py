@@ -167,6 +167,8 @@ def _show_preview(made: Any, in_terminal: bool) -> None:
     for path in (made.path, made.page):
         if path is not None:
             ui.say(str(path))
+    for warning in made.warnings:
+        ui.warn(warning)
 
 
 def _show_check(found: AugmentationCheck) -> None:

@@ -35,7 +35,9 @@ def corrections(ctx: typer.Context, file: File = HERE, as_json: AsJson = False) 
     Without a command: lists the lines of corrections.csv. Nothing is applied unless a command or a pipeline file names it:
     --corrections, or corrections = "corrections.csv" of an import or split stage.
     """
-    if ctx.invoked_subcommand is not None:
+    if ctx.invoked_subcommand is not None:  # options in front of a command are defaults of its own
+        given = {"file": str(file)} | ({"as_json": True} if as_json else {})
+        ctx.default_map = {ctx.invoked_subcommand: given}
         return
     _list(pipekit.corrections(file=file), as_json)
 

@@ -47,7 +47,7 @@ def serve(
 
     def started() -> None:
         facts = server.worker.facts
-        ui.say(f"{facts['name']}: {len(facts['classes'])} outputs. Serving: {server.address}")
+        ui.say(f"{facts['name']}: {ui.plural(len(facts['classes']), 'output')}. Serving: {server.address}")
         if server.token and not token:
             ui.say(f"Token: {server.token}")
         if not server.is_local:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from pipekit.commands.dataset import ImageDataset
 from pipekit.commands.recipe import Recipe
 from pipekit.errors import ImageError, UserError
+from pipekit.tasks import MULTILABEL, NUMBER, stated, task_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,15 +41,17 @@ class Feed:
 
     Attributes:
         samples: the images, in the order of their ids.
-        classes: the class of each label number.
-        labels: ``(N,) int64``, the label of each of ``samples``.
+        classes: the class of each label number; of several labels, the label of each column; empty for numbers.
+        labels: the target of each of ``samples``: ``(N,) int64`` class numbers, ``(N, L) float32`` of 0 and 1 for several
+            labels, or ``(N,) float32`` numbers.
         batch_size: number of images in a batch; the last batch of an epoch holds the rest.
         size_hw: height and width of the images.
-        one_hot: whether targets are ``(N, num_classes) float32``.
+        one_hot: whether targets of classes are ``(N, num_classes) float32``.
         shuffle: whether each epoch has its own order.
         seed: random seed.
         rescale: factor on the images, which are then float32.
         failed: id and reason of each image that could not be read; it was left out of its batches.
+        task: what the dataset states of each image: ``classes``, ``multilabel`` or ``number``.
     """
 
     samples: tuple[Sample, ...] = field(repr=False)
@@ -63,6 +66,7 @@ class Feed:
     rescale: float | None = None
     workers: int = 2
     failed: dict[str, str] = field(default_factory=dict, repr=False)
+    task: str = "classes"
 
     def __len__(self) -> int:
         """Number of batches in an epoch."""
@@ -159,7 +163,8 @@ class Feed:
             return self.epoch(next(begun) if epoch is None else epoch)
 
         images = tf.TensorSpec((None, *self.size_hw, 3), tf.uint8 if self.rescale is None else tf.float32)
-        targets = tf.TensorSpec((None, len(self.classes)), tf.float32) if self.one_hot else tf.TensorSpec((None,), tf.int64)
+        shape = (None, len(self.classes)) if self.one_hot else (None, *self.labels.shape[1:])
+        targets = tf.TensorSpec(shape, tf.float32 if self.one_hot else tf.as_dtype(self.labels.dtype))
         found = tf.data.Dataset.from_generator(batches, output_signature=(images, targets))
         return found.apply(tf.data.experimental.assert_cardinality(len(self))).prefetch(2)
 
@@ -204,22 +209,34 @@ class Feed:
 
     @cached_property
     def counts(self) -> dict[str, int]:
-        """{class: images}."""
+        """{class: images}; empty for numbers."""
         import numpy as np
 
+        if self.task == MULTILABEL:
+            return dict(zip(self.classes, self.labels.sum(axis=0).astype(int).tolist(), strict=True))
+        if self.task == NUMBER:
+            return {}
         return dict(zip(self.classes, np.bincount(self.labels, minlength=len(self.classes)).tolist(), strict=True))
+
+    def _named(self, target: Any) -> str:
+        """A target in words, for a caption."""
+        if self.task == NUMBER:
+            return f"{float(target):.4g}"
+        if self.task == MULTILABEL:
+            return ", ".join(name for name, has in zip(self.classes, target, strict=True) if has) or "none"
+        return self.classes[int(target.argmax() if self.one_hot else target)]
 
     def _repr_html_(self) -> str:
         from pipekit import images
         from pipekit.page import notebook
 
         shown, labels = self.batch(0, 0)
-        names = [self.classes[int(label.argmax() if self.one_hot else label)] for label in labels[:12]]
+        names = [self._named(label) for label in labels[:12]]
         pixels = shown[:12] if self.rescale is None else (shown[:12] / self.rescale).round().astype("uint8")
         tiles = [images.thumbnail(one, 96) for one in pixels]
         sheet = images.contact_sheet(tiles, names, 6, tile_px=96, font_px=11, max_lines=1)
         return notebook.whole(
-            notebook.counts_table({"": self.counts}),
+            notebook.counts_table({"": self.counts}) if self.counts else "",
             notebook.facts({"seed": self.seed, "order": "shuffled" if self.shuffle else "by id"}),
             notebook.picture(sheet, "the first images of epoch 0", sheet.shape[1]),
             title=f"Feed: {len(self.samples):,} images, {len(self):,} batches of {self.batch_size}, {list(self.size_hw)} px",
@@ -240,6 +257,7 @@ def feed(
     classes: Sequence[str] = (),
     rescale: float | None = None,
     workers: int | None = None,
+    keep_value: bool = False,
 ) -> Feed:
     """Feed your own ``model.fit`` with augmented batches, decoded no larger than needed and warped once.
 
@@ -255,16 +273,19 @@ def feed(
         split: the split or splits; required if the dataset has splits, so that no test image is trained on by mistake.
         seed: random seed; default: that of the recipe.
         shuffle: a new order in each epoch; give False for validation and for ``model.predict``.
-        labels: ``"int"`` for ``sparse_categorical_crossentropy``, ``"one_hot"`` for ``categorical_crossentropy``.
-        classes: the classes in the order of the model's outputs; default: those of the dataset.
+        labels: ``"int"`` for ``sparse_categorical_crossentropy``, ``"one_hot"`` for ``categorical_crossentropy``. Targets of
+            several labels are ``(N, L) float32`` of 0 and 1, for ``binary_crossentropy``; those of numbers ``(N,) float32``.
+        classes: the classes or labels in the order of the model's outputs; default: those of the dataset.
         rescale: a factor on the images (1/255), which are then float32; by default they are uint8 in 0..255.
         workers: number of threads; default: one per core.
+        keep_value: of a number for each image: allow ops that move pixels, since the number stays as it is.
 
     Returns:
         A feed: ``py_dataset()`` and ``tf_dataset()`` for Keras, ``epoch(k)`` as arrays, ``classes``, ``labels``.
 
     Raises:
-        UserError: the dataset has splits and none is given, an image has no class, or a value is wrong.
+        UserError: the dataset has splits and none is given, an image is unlabelled, a value is wrong, or ops may change the
+            number of an image.
 
     Example:
         >>> import pipekit
@@ -273,13 +294,11 @@ def feed(
         >>> val = pipekit.feed(photos, None, 32, size_hw=(150, 150), split="val", shuffle=False)  # doctest: +SKIP
         >>> model.fit(train.py_dataset(), validation_data=val.py_dataset(), epochs=5, shuffle=False)  # doctest: +SKIP
     """
-    import numpy as np
 
     from pipekit.images.choices import Fit as FitOf
-    from pipekit.tasks import CLASSES, require, task_of
 
     opened = _opened(dataset)
-    require("pipekit.feed", task_of(opened.artifact), (CLASSES,))
+    task = task_of(opened.artifact)
     names = (split,) if isinstance(split, str) else tuple(split)
     for name, value in (("batch_size", batch_size), ("workers", workers)):
         if value is not None and value < 1:
@@ -291,6 +310,11 @@ def feed(
         )
     if labels not in ("int", "one_hot"):
         raise UserError(f'labels is "int" or "one_hot", got {labels!r}')
+    if labels == "one_hot" and task in (MULTILABEL, NUMBER):
+        what = "several labels are 0 and 1 for each label" if task == MULTILABEL else "numbers are float32"
+        raise UserError(f'labels = "one_hot" is for one class for each image; {what} as they are', "Omit labels.")
+    if classes and task == NUMBER:
+        raise UserError(f"classes is given, and {opened.name} has a number for each image", "Omit classes.")
     there = [name for name in opened.counts if name]
     if not names and not opened.splits and there:
         raise UserError(f"the dataset has the splits {', '.join(there)}", f"Choose with split: split={there[0]!r}.")
@@ -299,18 +323,24 @@ def feed(
     if not samples:
         raise UserError(f"there are no images in {opened.name}{' '.join(['', *names])}")
     order = tuple(classes) or opened.classes
+    sized = own.sized((int(size_hw[0]), int(size_hw[1])), fit)
+    if task == NUMBER and not keep_value:
+        from pipekit.recipe.coordinates import refuse_moving
+
+        refuse_moving(sized.ops)
     return Feed(
         samples,
         order,
-        np.array([_label(sample, order) for sample in samples], np.int64),
+        _targets(samples, order, task),
         batch_size,
         (int(size_hw[0]), int(size_hw[1])),
-        own.sized((int(size_hw[0]), int(size_hw[1])), fit),
+        sized,
         labels == "one_hot",
         shuffle,
         own.seed if seed is None else seed,
         rescale,
         workers or os.cpu_count() or 1,
+        task=task,
     )
 
 
@@ -327,12 +357,31 @@ def _opened(dataset: Any) -> ImageDataset:
     raise UserError(f"expected a dataset of pipekit.dataset, or a folder, got {type(dataset).__name__}")
 
 
-def _label(sample: Sample, classes: Sequence[str]) -> int:
-    if sample.label is None:
-        raise UserError(f"{sample.id} has no label", "A feed is for classification: label all images, or leave the others out.")
-    try:
-        return classes.index(sample.label)
-    except ValueError:
-        raise UserError(
-            f"{sample.id} is of class {sample.label!r}, which is not among classes", f"There are: {', '.join(classes)}."
-        ) from None
+def _targets(samples: Sequence[Sample], classes: Sequence[str], task: str) -> NDArray[Any]:
+    """The target of each image: see ``labels`` of :class:`Feed`.
+
+    Raises:
+        UserError: an image is unlabelled, or has a class or label that is not among ``classes``.
+    """
+    import numpy as np
+
+    place = {name: number for number, name in enumerate(classes)}
+    for sample in samples:
+        if stated(sample) is None:
+            raise UserError(
+                f"{sample.id} has no {'number' if task == NUMBER else 'label'}",
+                "A feed has a target for each image: label all images, or leave the others out.",
+            )
+        named = sample.labels if task == MULTILABEL else () if task == NUMBER else (sample.label,)
+        if unknown := [name for name in named or () if name not in place]:
+            raise UserError(
+                f"{sample.id} has the label {unknown[0]!r}, which is not among classes", f"There are: {', '.join(classes)}."
+            )
+    if task == NUMBER:
+        return np.array([sample.value for sample in samples], np.float32)
+    if task != MULTILABEL:
+        return np.array([place[str(sample.label)] for sample in samples], np.int64)
+    table = np.zeros((len(samples), len(classes)), np.float32)
+    for row, sample in zip(table, samples, strict=True):
+        row[[place[name] for name in sample.labels or ()]] = 1
+    return table

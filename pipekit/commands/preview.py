@@ -33,12 +33,14 @@ class Previewed:
         captions: the ops and values of each tile, row by row.
         path: the picture's file, or None if none was requested.
         page: the page with sliders, or None.
+        warnings: what people should know before they write copies with this recipe.
     """
 
     sheet: Image
     captions: tuple[tuple[str, ...], ...]
     path: Path | None = None
     page: Path | None = None
+    warnings: tuple[str, ...] = ()
 
     def _repr_html_(self) -> str:
         from pipekit.page import notebook
@@ -98,7 +100,8 @@ def preview(
     plan = pipeline.plan(of="augment")
     asked: Any = plan.stage("augment").params
     recipe = asked.compiled()
-    subjects = [drawing.subject_of(sample, PREVIEW_PX) for sample in _chosen(pipeline, plan, data)]
+    chosen = _chosen(pipeline, plan, data)
+    subjects = [drawing.subject_of(sample, PREVIEW_PX) for sample in chosen]
     rows: list[list[Tile]]
     if each:
 
@@ -118,7 +121,20 @@ def preview(
         if html:
             page = place.with_suffix(".html")
             write_text(page, drawing.page(rows, f"{_words(params, asked)} on {source}"))
-    return Previewed(sheet, tuple(tuple(tile.caption for tile in row) for row in rows), place, page)
+    return Previewed(sheet, tuple(tuple(tile.caption for tile in row) for row in rows), place, page, _warnings(chosen, asked))
+
+
+def _warnings(chosen: Sequence[Sample], asked: Any) -> tuple[str, ...]:
+    """That `augment` would refuse this recipe, which may change the numbers of the images."""
+    from pipekit.recipe.coordinates import refuse_moving
+
+    if asked.keep_value or all(sample.value is None for sample in chosen):
+        return ()
+    try:
+        refuse_moving(asked.compiled().ops)
+    except UserError as error:
+        return (f"no copies can be written with this recipe: {error.message}. {error.hint}",)
+    return ()
 
 
 def _words(params: dict[str, Any], asked: Any) -> str:

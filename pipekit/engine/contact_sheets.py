@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from pipekit.engine.view_parts import PartToShow
 from pipekit.store.rows import dumps
-from pipekit.tasks import stated
+from pipekit.tasks import written
 
 SHEET = "contact_sheet.jpg"
 
@@ -43,7 +43,7 @@ def images_for_sheet(parts: Sequence[PartToShow]) -> tuple[SheetImage, ...]:
             group = (sample.split, sample.label or "")
             if wanted.get(group):
                 wanted[group] -= 1
-                caption = "  ".join(filter(None, (stated(sample) or "(no class)", sample.split)))
+                caption = "  ".join(filter(None, (written(sample) or "(no class)", sample.split)))
                 found.append((group[1], group[0], sample.id, SheetImage(sample.image, sample.sha256, caption)))
     return tuple(image for *_, image in sorted(found))
 

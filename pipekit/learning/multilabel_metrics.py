@@ -122,30 +122,6 @@ def confusions(true: Bools, predicted: Bools) -> NDArray[np.int64]:
     return np.asarray(missed.T @ wrong)
 
 
-def bootstrap(
-    measure: Callable[[NDArray[np.int64]], Floats], number: int, groups: NDArray[np.int64] | None, resamples: int, rng: Any
-) -> tuple[Floats, Floats]:
-    """95 % percentile intervals of several figures at once, resampling images, or groups of images.
-
-    Args:
-        measure: figures of the images with these indices, ``(K,)``, NaN for one that has no value.
-        groups: ``(N,)``, the group of each image; None if each is alone.
-    """
-    if groups is None:
-        chosen = (rng.integers(0, number, number) for _ in range(resamples))
-    else:
-        names = np.unique(groups)
-        members = [np.flatnonzero(groups == name) for name in names]
-        chosen = (np.concatenate([members[at] for at in rng.integers(0, len(names), len(names))]) for _ in range(resamples))
-    table = np.array([measure(some) for some in chosen])
-    known = ~np.isnan(table)
-    low, high = np.full(table.shape[1], np.nan), np.full(table.shape[1], np.nan)
-    for at in range(table.shape[1]):
-        if known[:, at].any():
-            low[at], high[at] = np.quantile(table[known[:, at], at], (0.025, 0.975))
-    return low, high
-
-
 def interval(value: float | None, low: float, high: float, known: bool = True) -> Interval:
     """``{"value", "low", "high"}``; the bounds include the value."""
     if value is None or not known or np.isnan(low):

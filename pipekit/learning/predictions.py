@@ -93,6 +93,8 @@ class Prediction:
     @property
     def confidence(self) -> float | None:
         """The probability of the predicted class; None for several labels and for a number."""
+        if self.labels is not None or self.value is not None:
+            return None
         return dict(self.probabilities).get(self.predicted)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipekit.learning.significance import design_effect
+from pipekit.learning.significance import FLAT, design_effect, difference_interval, score_test
 
 
 def compare_seeds(
@@ -43,7 +43,7 @@ def compare_seeds(
         "accuracy_other": float(other.mean()),
         "sd_first": float(first.mean(axis=1).std(ddof=1)),
         "sd_other": float(other.mean(axis=1).std(ddof=1)),
-        **_by_t(float(gains.mean()), parts),
+        **_by_t(float(gains.mean()), parts, units / effect),
         "num_groups": None if groups is None else units,
         "design_effect": effect,
     }
@@ -66,7 +66,7 @@ def compare_folds(differences: Sequence[float], held_out_to_train: float) -> dic
     values = np.asarray(differences, np.float64)
     variance = float(values.var(ddof=1))
     corrected = (1 / len(values) + held_out_to_train) * variance
-    return {**_by_t(float(values.mean()), [(corrected, len(values) - 1)]), "sd": sqrt(variance)}
+    return {**_by_t(float(values.mean()), [(corrected, len(values) - 1)], len(values)), "sd": sqrt(variance)}
 
 
 def interval_of_mean(values: Sequence[float], lows: Sequence[float], highs: Sequence[float]) -> dict[str, float]:
@@ -86,14 +86,19 @@ def interval_of_mean(values: Sequence[float], lows: Sequence[float], highs: Sequ
     return {"value": mean, "sd": sd, "low": max(0.0, low), "high": min(1.0, high)}
 
 
-def _by_t(value: float, parts: Sequence[tuple[float, int]]) -> dict[str, Any]:
-    """The test of a difference and its interval, from variances with their degrees of freedom; they never disagree."""
+def _by_t(value: float, parts: Sequence[tuple[float, int]], units: float) -> dict[str, Any]:
+    """The test of a difference and its interval, from variances with their degrees of freedom; they never disagree.
+
+    Without any variance, the interval is as wide as Tango's (1998) for so many units that were all answered alike.
+    """
     from scipy.stats import t  # type: ignore[import-untyped]
 
     variance = sum(part for part, _ in parts)
-    if variance <= 0:
-        p = 1.0 if value == 0 else 0.0
-        return {"difference": {"value": value, "low": value, "high": value}, "p": p}
+    if variance <= FLAT:
+        low, high = difference_interval(0, 0, units)
+        within = low <= -value <= high
+        ends = {"low": max(-1.0, value + low), "high": min(1.0, value + high)}
+        return {"difference": {"value": value, **ends}, "p": 1.0 if within else score_test(abs(value) * units, 0)}
     freedom = variance**2 / sum(part**2 / degrees for part, degrees in parts)
     half = float(t.ppf(0.975, freedom)) * sqrt(variance)
     p = float(2 * t.sf(abs(value) / sqrt(variance), freedom))

@@ -163,7 +163,8 @@ def paired_mean(differences: NDArray[np.float64], groups: NDArray[np.int64] | No
         groups: the group of each image; None: each image is its own.
 
     Returns:
-        ``difference`` (``value``, ``low``, ``high``; the bounds are None for fewer than two groups), ``p`` and ``num_groups``.
+        ``difference`` (``value``, ``low``, ``high``; the bounds are None for fewer than two groups, or if all differences are
+        equal, which says nothing of their spread), ``p`` (of the sign test if all are equal) and ``num_groups``.
 
     >>> found = paired_mean(np.array([0.2, -0.1, 0.4, 0.3, 0.1]))
     >>> round(found["difference"]["value"], 2), round(found["p"], 3)
@@ -180,8 +181,8 @@ def paired_mean(differences: NDArray[np.float64], groups: NDArray[np.int64] | No
     sums = np.bincount(places, weights=differences - value)
     error = float(np.sqrt((sums**2).sum() * number / (number - 1))) / total
     if error <= FLAT:
-        same = abs(value) <= FLAT
-        return {"difference": {"value": value, "low": value, "high": value}, "p": 1.0 if same else 0.0, **about}
+        p = 1.0 if abs(value) <= FLAT else 2.0 ** (1 - number)
+        return {"difference": {"value": value, "low": None, "high": None}, "p": p, **about}
     half = float(t.ppf(0.975, number - 1)) * error
     p = 2 * float(t.sf(abs(value) / error, number - 1))
     return {"difference": {"value": value, "low": value - half, "high": value + half}, "p": p, **about}
@@ -205,7 +206,7 @@ def of_resamples(value: float, resampled: NDArray[np.float64], units: int) -> di
     from scipy.stats import norm, t
 
     ordered, number = np.sort(resampled), len(resampled)
-    if units < 2 or number < FEWEST_RESAMPLES:
+    if units < 2 or number < FEWEST_RESAMPLES or ordered[-1] - ordered[0] <= FLAT:  # without any spread, no interval holds
         return {"difference": {"value": value, "low": None, "high": None}, "p": 1.0}
     widened = sqrt(units / (units - 1))
     tail = float(norm.cdf(t.ppf(LEVEL / 2, units - 1) * widened))

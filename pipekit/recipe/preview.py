@@ -17,6 +17,7 @@ from pipekit.params import Call
 from pipekit.recipe.compiled import Applied, CompiledRecipe, View
 from pipekit.recipe.copies import copy_rng
 from pipekit.rng import Rng
+from pipekit.tasks import written
 
 Compile = Callable[[Sequence[Call]], CompiledRecipe]
 
@@ -31,18 +32,23 @@ class Tile:
 
 @dataclass(frozen=True)
 class Subject:
-    """An image to preview a recipe on, with its targets."""
+    """An image to preview a recipe on, with its targets.
+
+    Attributes:
+        label: its several labels or its number, for the caption; "" for a class, which the id mostly has.
+    """
 
     id: str
     image: Image
     targets: Targets = NO_TARGETS
     mask: Image | None = None
+    label: str = ""
 
     @property
     def tile(self) -> Tile:
         drawn = images.draw_targets(self.image, self.mask, self.targets.boxes, self.targets.keypoints)
         height, width = self.image.shape[:2]
-        return Tile(drawn, f"{self.id}\n{width} x {height} px")
+        return Tile(drawn, "\n".join(filter(None, (self.id, self.label, f"{width} x {height} px"))))
 
     def rng(self, seed: int, copy: int) -> Rng:
         return copy_rng(seed, self.id, copy)
@@ -60,13 +66,17 @@ def subject_of(sample: Sample, max_px: int) -> Subject:
     image = images.thumbnail(whole, max_px)
     mask = images.read_mask(sample.targets.mask) if sample.targets.mask else None
     if image is whole:
-        return Subject(sample.id, image, sample.targets, mask)
+        return Subject(sample.id, image, sample.targets, mask, _label_of(sample))
     size, new_size = whole.shape[:2], image.shape[:2]
     moving = TargetTracker(sample.targets.boxes, sample.targets.keypoints)
     moving.apply(resizing(size, new_size), size, new_size)
     boxes, keypoints = moving.now()
     mask = None if mask is None else images.resize(mask, new_size, "nearest")
-    return Subject(sample.id, image, replace(sample.targets, boxes=boxes, keypoints=keypoints), mask)
+    return Subject(sample.id, image, replace(sample.targets, boxes=boxes, keypoints=keypoints), mask, _label_of(sample))
+
+
+def _label_of(sample: Sample) -> str:
+    return "" if sample.labels is None and sample.value is None else written(sample) or ""
 
 
 # --- rows of images -----------------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from pipekit.cli import main
 from pipekit.contract import Files, Sample
 from pipekit.engine.run import run_plan
 from pipekit.errors import PlanError, UserError
+from pipekit.learning.significance import difference_interval
 from pipekit.learning.trained_on import write_trained_on
 from pipekit.params import Call
 from pipekit.pipeline.plan import load_plan
@@ -285,6 +286,16 @@ def test_an_interval_is_as_exact_as_two_thousand_resamples_are() -> None:
     away = (np.stack([low, high]) - falls.mean(axis=0)) / error - np.array([[-1.96], [1.96]])
     expected = np.sqrt(0.025 * 0.975 / 2000) / 0.0584
     assert np.sqrt((away**2).mean()) == pytest.approx(expected, rel=0.2)
+
+
+@pytest.mark.parametrize(("changed", "resampled"), [(0, False), (9, False), (10, True)])
+def test_few_changed_answers_have_the_interval_of_tango(changed: int, resampled: bool) -> None:
+    falls = np.zeros((60, 1))
+    falls[:changed] = 1
+    low, high = _interval(SimpleNamespace(rng=lambda *parts: rng_for(0, *parts)), falls)  # type: ignore[arg-type]
+    wide = difference_interval(changed, 0, 60)
+    assert high[0] > low[0]
+    assert (high[0] == pytest.approx(wide[1])) is not resampled
 
 
 def test_groups_of_images_count_and_not_images() -> None:

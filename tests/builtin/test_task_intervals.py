@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipekit.builtin.evaluate import label_intervals, number_intervals, several
+from pipekit.builtin.evaluate import intervals, label_intervals, number_intervals, ordinal, several
 from pipekit.builtin.evaluate.numbers import few
 from pipekit.learning import multilabel_metrics as figures
 from pipekit.learning import number_metrics as numbers
+from pipekit.learning.recipes import compare_folds, compare_seeds
+from pipekit.learning.significance import of_resamples, paired_mean
 
 SHARES = np.array([0.5, 0.3, 0.15])
 LEAST = 0.93 - 2 * np.sqrt(0.93 * 0.07 / 120)
@@ -174,3 +176,92 @@ def test_fewer_than_a_hundred_images_or_groups_are_said(count: int, said: bool) 
         "with 99 images, the intervals of RMSE, R² and MAPE are too narrow"
     )
     assert bool(few(np.zeros(400), np.arange(400) % count)) is said
+
+
+# --- ordered classes -----------------------------------------------------------------------------------------------------
+
+
+def grades(chance: np.random.Generator, count: int, spread: float) -> tuple[Any, Any]:
+    true = chance.choice(4, count, p=(0.4, 0.3, 0.2, 0.1))
+    return true, np.clip(np.round(true + spread * chance.normal(size=count)), 0, 3).astype(np.int64)
+
+
+def test_influences_are_the_derivatives_of_the_figures() -> None:
+    """One more thousandth of an image in a cell, against the difference of the figures."""
+    true, said = grades(np.random.default_rng(0), 60, 0.7)
+    counts = np.bincount(true * 4 + said, minlength=16).reshape(4, 4).astype(float)
+    found = ordinal.influences(counts)
+    assert float(found["quadratic_kappa"][0]) == pytest.approx(numbers.quadratic_kappa(true, said, 4))
+    assert float(found["mean_distance"][0]) == pytest.approx(np.abs(true - said).mean())
+    for name, (value, each) in found.items():
+        for cell in ((0, 0), (1, 2), (3, 0)):
+            more = counts.copy()
+            more[cell] += 1e-3
+            slope = (float(ordinal.influences(more)[name][0]) - float(value)) / 1e-3 * 60
+            assert each[cell] == pytest.approx(slope, rel=1e-3, abs=1e-3), (name, cell)
+
+
+@pytest.mark.parametrize("spread", [0.25, 0.8])
+@pytest.mark.parametrize(("count", "groups"), [(12, None), (80, 16)])
+def test_intervals_of_ordered_classes_hold(spread: float, count: int, groups: int | None) -> None:
+    """``benchmarks/tasks.py`` has the whole grid."""
+    true, said = grades(np.random.default_rng(1), 300_000, spread)
+    wanted = {"quadratic_kappa": numbers.quadratic_kappa(true, said, 4), "mean_distance": np.abs(true - said).mean()}
+    chance = np.random.default_rng(2)
+    held: dict[str, list[bool]] = {name: [] for name in wanted}
+    for _ in range(60):
+        true, said = grades(chance, count if groups is None else groups, spread)
+        places = None if groups is None else np.arange(count) % groups
+        true, said = (true, said) if places is None else (true[places], said[places])
+        for name, (low, high) in ordinal.bounds_of(true, said, 4, places, chance).items():
+            held[name].append(low <= wanted[name] <= high)
+    assert {name: np.mean(one) for name, one in held.items() if np.mean(one) < 0.93 - 2 * np.sqrt(0.93 * 0.07 / 60)} == {}
+
+
+@pytest.mark.parametrize(("count", "stated"), [(9, False), (10, True)])
+def test_ordered_classes_need_ten_images_for_an_interval(count: int, stated: bool) -> None:
+    true = np.arange(count) % 3
+    found = ordinal.measure(true, true, ("a", "b", "c"), ("a", "b", "c"), None, np.random.default_rng(0))
+    assert found is not None
+    assert (found["quadratic_kappa"]["low"] is not None) is stated
+    assert (found["mean_distance"]["high"] is not None) is stated
+
+
+# --- no certainty from few images ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [2, 9, 10, 11, 25])
+def test_no_interval_of_a_perfect_model_has_no_width(count: int) -> None:
+    """Each figure of ``evaluate`` and of ``compare``, where no mistake was seen: an interval, if any, is at least as wide as
+    that of a share of as many images would be if one of four more were wrong."""
+    chance, some = np.random.default_rng(0), np.arange(count)
+    true = np.stack([some % 2 == 0, some % 2 == 1], axis=1)
+    scores = np.where(true, 0.9, 0.1)
+    bounds = dict(label_intervals.measured(true, scores, true, None, 50, chance))
+    classes = some % 2
+    bounds |= {f"class {name}": one for name, one in ordinal.bounds_of(classes, classes, 2, None, chance).items()}
+    bounds |= number_intervals.measured(some * 1.0, some * 1.0, None, 50, chance)
+    bounds.pop("median_error")  # at least half of all images have such an error with 95 %, whatever the others have
+    area = intervals.auc(scores[true[:, 0], 0], scores[~true[:, 0], 0])
+    averages = intervals.averages(np.bincount(classes * 2 + classes, minlength=4).reshape(2, 2), classes, classes, None)
+    stated = [area, *averages.values(), intervals.share_of(classes == classes)]
+    both = np.ones((3, count), bool)
+    stated += [compare_seeds(both, both)["difference"], compare_folds([0.0] * count, 0.25)["difference"]]
+    stated += [compare_folds([0.1] * count, 0.25)["difference"], of_resamples(0.0, np.zeros(500), count)["difference"]]
+    stated += [paired_mean(np.full(count, 0.1))["difference"], paired_mean(np.zeros(count))["difference"]]
+    pairs = [one for one in bounds.values() if not np.isnan(one[0])]
+    pairs += [(one["low"], one["high"]) for one in stated if one["low"] is not None]
+    assert min(high - low for low, high in pairs) > 0.5 / count
+
+
+def test_numbers_with_one_error_for_all_have_no_interval_of_their_mean() -> None:
+    true = np.arange(30.0)
+    found = number_intervals.measured(true, true + 1, None, 50, np.random.default_rng(0))
+    assert {name for name, one in found.items() if not np.isnan(one[0])} <= {"median_error", "r2", "mape"}
+
+
+def test_equal_differences_are_judged_by_their_number() -> None:
+    """The sign test: three equal differences have the same sign by chance in a quarter of the cases."""
+    assert paired_mean(np.full(3, 0.1))["p"] == 0.25
+    assert paired_mean(np.full(3, 0.1))["difference"]["low"] is None
+    assert compare_folds([0.1, 0.1], 0.25)["p"] > 0.05

@@ -8,7 +8,7 @@ from pipekit.commands.dataset import ImageDataset
 from pipekit.contract import Dataset, Sample
 
 
-def held(samples: list[Sample]) -> ImageDataset:
+def held(samples: list[Sample], task: str = "", classes: tuple[str, ...] = ()) -> ImageDataset:
     """A dataset in memory."""
     counts: dict[str, dict[str, int]] = {}
     for sample in samples:
@@ -17,7 +17,8 @@ def held(samples: list[Sample]) -> ImageDataset:
     meta = {
         "num_samples": len(samples),
         "num_failed": 0,
-        "classes": sorted({sample.label for sample in samples if sample.label}),
+        "classes": list(classes) or sorted({sample.label for sample in samples if sample.label}),
+        **({"task": task} if task else {}),
         "counts": counts,
         "splits": {split: sum(of.values()) for split, of in counts.items()},
     }

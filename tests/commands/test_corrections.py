@@ -62,6 +62,13 @@ def test_a_folder_is_imported_with_its_corrections_and_without_after_undo(pipeki
     assert "no correction of" in pipekit("corrections", "undo", "discs/9.png").err
 
 
+def test_a_file_in_front_of_the_command_is_used(pipekit: Any, photos: Path) -> None:
+    name = next(name for name, label in labels(import_of(photos).artifact).items() if label == "discs")
+    assert pipekit("corrections", "--file", "own.csv", "add", photos, name, "--remove").code == 0
+    assert (Path("own.csv").exists(), FILE.exists()) == (True, False)
+    assert pipekit("corrections", "--file", "none.csv", "undo", name, "--file", "own.csv").code == 0
+
+
 def test_a_stale_correction_is_counted_said_and_not_applied(pipekit: Any, photos: Path) -> None:
     before = labels(import_of(photos).artifact)
     one, two, three, *_ = sorted(name for name in before if name != "loose.png")

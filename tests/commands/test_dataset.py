@@ -227,6 +227,41 @@ def test_images_without_labels_are_refused() -> None:
         package.feed(7)  # type: ignore[arg-type]
 
 
+def test_a_feed_of_several_labels_and_of_numbers(photos: ImageDataset) -> None:
+    files = [sample.image for sample in photos]
+    sets = (("a",), (), ("b", "a"))
+    several = [Sample(str(n), file, labels=labels) for n, (file, labels) in enumerate(zip(files, sets, strict=False))]
+    feed = package.feed(held(several, task="multilabel", classes=("a", "b")), None, 2, size_hw=(8, 9), shuffle=False)
+    assert (feed.task, feed.classes, feed.counts) == ("multilabel", ("a", "b"), {"a": 2, "b": 1})
+    assert (feed.labels.dtype, feed.labels.tolist()) == (np.float32, [[1, 0], [0, 0], [1, 1]])
+    assert np.array_equal(feed.batch(0, 0)[1], feed.labels[:2])
+    assert [feed._named(one) for one in feed.labels] == ["a", "none", "a, b"]
+    assert "Feed: 3 images" in feed._repr_html_()
+    numbers = [Sample(str(n), file, value=float(n) / 3) for n, file in enumerate(files[:3])]
+    feed = package.feed(held(numbers, task="number"), None, 2, size_hw=(8, 9), shuffle=False)
+    assert (feed.classes, feed.counts, feed.labels.dtype, feed.labels.shape) == ((), {}, np.float32, (3,))
+    assert feed.batch(0, 1)[1].tolist() == [np.float32(2 / 3)]
+    assert "0.3333" in feed._named(feed.labels[1])
+    assert len(package.feed(held(numbers, task="number"), "rotate(9)", size_hw=(8, 9), keep_value=True)) == 1
+    assert "Feed: 3 images" in feed._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("sample", "task", "options", "said"),
+    [
+        ({}, "multilabel", {}, "has no label"),
+        ({}, "number", {}, "has no number"),
+        ({"labels": ("c",)}, "multilabel", {"classes": ("a",)}, "label 'c', which is not among classes"),
+        ({"labels": ("a",)}, "multilabel", {"labels": "one_hot"}, "is for one class for each image; several labels are"),
+        ({"value": 1.0}, "number", {"classes": ("a",)}, "has a number for each image"),
+        ({"value": 1.0}, "number", {"recipe": "rotate(9)"}, "the ops rotate move the pixels"),
+    ],
+)
+def test_what_a_feed_of_other_tasks_refuses(sample: Any, task: str, options: Any, said: str, photos: ImageDataset) -> None:
+    with pytest.raises(UserError, match=said):
+        package.feed(held([Sample("x", next(iter(photos)).image, **sample)], task=task), **options)
+
+
 def test_keras_and_tensorflow_receive_the_batches(photos: ImageDataset) -> None:
     feed = package.feed(photos, "rotate(40)|hflip", 2, size_hw=(8, 9), split="train", labels="one_hot", workers=1)
     given = feed.py_dataset(first_epoch=1)

@@ -104,27 +104,6 @@ def test_conformal_intervals_cover_90_percent() -> None:
     assert 0.88 <= np.mean(covered) <= 0.92
 
 
-def test_bootstrap_intervals_cover_at_least_93_percent() -> None:
-    chance = np.random.default_rng(3)
-    inside = 0
-    for _ in range(200):
-        values = chance.normal(1.0, 2.0, 80)
-        low, high = several.bootstrap(lambda some, values=values: np.array([values[some].mean()]), 80, None, 100, chance)
-        inside += low[0] <= 1.0 <= high[0]
-    assert inside >= 0.9 * 200  # 93 % less two standard errors of 200 simulations
-
-
-def test_groups_are_resampled_whole() -> None:
-    seen: set[int] = set()
-
-    def measure(some: Any) -> Any:
-        seen.update((np.bincount(some, minlength=20).reshape(5, 4).std(axis=1) > 0).tolist())
-        return np.zeros(1)
-
-    several.bootstrap(measure, 20, np.repeat(np.arange(5), 4), 20, np.random.default_rng(0))
-    assert seen == {False}
-
-
 @pytest.mark.parametrize(("text", "precision", "recall"), [("precision >= 0.8", 0.8, 0.0), ("recall >= 0.9", 0.0, 0.9)])
 def test_a_threshold_keeps_its_target(text: str, precision: float, recall: float) -> None:
     chance = np.random.default_rng(4)

@@ -22,7 +22,7 @@ from pipekit.images import Image
 from pipekit.learning.chance import better_than_chance
 from pipekit.learning.known_groups import known_groups
 from pipekit.learning.predictor import Predictor, load_predictor
-from pipekit.learning.significance import design_effect
+from pipekit.learning.significance import design_effect, difference_interval
 from pipekit.learning.trained_on import trained_on
 from pipekit.recipe.compiled import Applied, CompiledRecipe, Picture, compile_recipe
 from pipekit.rng import Rng
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from pipekit.builtin.augment_check import AugmentCheckParams
 
 RESAMPLES = 2000
+FEW_CHANGED = 10
+"""With fewer changed answers, resamples show too little of how rare changes vary."""
 SHOWN = 3
 """Number of images that the page displays under every op."""
 
@@ -274,7 +276,10 @@ def _answers(predictor: Predictor, pixels: Pixels, batch_size: int) -> NDArray[n
 def _interval(
     ctx: Context, falls: NDArray[np.float64], groups: NDArray[np.int64] | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The interval of the mean of each column, by resampling images, or groups of images."""
+    """The interval of the mean of each column, by resampling images, or groups of images.
+
+    Where an op changes few answers, it is at least that of Tango (1998), which has a width also where none changed.
+    """
     sizes = np.ones(len(falls)) if groups is None else np.bincount(groups).astype(np.float64)
     sums = falls
     if groups is not None:
@@ -283,6 +288,12 @@ def _interval(
     count = len(sums)
     drawn = ctx.rng("bootstrap").multinomial(count, np.full(count, 1 / count), RESAMPLES)
     low, high = np.percentile(drawn @ sums / (drawn @ sizes)[:, None], [2.5, 97.5], axis=0)
+    for at in np.flatnonzero((falls != 0).sum(axis=0) < FEW_CHANGED).tolist():
+        column = falls[:, at]
+        effect = 1.0 if groups is None else design_effect(column, groups)
+        fell, rose = (float(side.clip(0).sum()) / effect for side in (column, -column))
+        least, most = difference_interval(fell, rose, len(column) / effect)
+        low[at], high[at] = min(low[at], least), max(high[at], most)
     return low, high
 
 

@@ -21,6 +21,9 @@ from pipekit.tasks import MULTILABEL, TASKS
 RESAMPLES = 1999
 """Resamples of the images: p-values of 0.001 can be told from larger ones."""
 
+SAME = 1e-9
+"""Differences below this are due to rounding."""
+
 LISTED = 2000
 """Maximum number of images that ``comparison.json`` lists as predicted differently."""
 
@@ -219,10 +222,16 @@ def verdict(found: Mapping[str, Any]) -> str:
     """``B is better than A by 0.031 mAP (95 % interval 0.010 to 0.052), p = 0.004.``"""
     value, low, high = (found["difference"][name] for name in ("value", "low", "high"))
     first, other, scored = found["first"], found["other"], found["metric"] == "mAP"
+    if low is None and abs(value) < SAME and found["num_images"] > 1:
+        same = "the same mAP" if scored else "the same mean absolute error"
+        changed = found["gained"] + found["lost"]
+        but = f", though the labels of {changed} images are right in one alone" if scored and changed else ""
+        return (
+            f"{first} and {other} have {same} on these {found['num_images']} images{but}; "
+            "by how much they differ on other images can't be told from them."
+        )
     if low is None:
-        return f"{found['num_images']} images are too few to compare {other} with {first}."
-    if not value and low == high:
-        return f"{first} and {other} predict the {found['num_images']} images equally well."
+        return f"{found['num_images']} images are too few, or too alike, to compare {other} with {first}."
     sign = 1 if scored else -1  # a smaller error is better
     gain, ends = sign * value, sorted((sign * low, sign * high))
     better, worse = (other, first) if gain >= 0 else (first, other)

@@ -171,12 +171,15 @@ def _pictures(answers: Sequence[Answers], found: Mapping[str, Any], params: Comp
             except ImageError:
                 continue
             true = of_task.stated_in(one)
-            verdict = f"{true}; {first.name}: {of_task.said_in(one)}, {other.name}: {of_task.said_in(two)}"
+            better = other.name if entry["gained"] else first.name
+            tags = {"closer": better} if found.get("task") == NUMBER else {"correct in": better, "true": true}
+            said = [f"{name}: {of_task.said_in(row)}" for name, row in ((first.name, one), (other.name, two))]
+            verdict = "; ".join([f"true: {true}", *said]) if "task" in found else f"{true}; {', '.join(said)}"
             yield Picture(
                 images.encode(images.thumbnail(pixels, params.thumbnail_px), "jpg", quality=82),
                 alt=f"{entry['id']}: {verdict}",
                 caption=f"{verdict}\n{entry['id']}",
-                tags={"correct in": other.name if entry["gained"] else first.name, "true": true},
+                tags=tags,
             )
 
 

@@ -111,7 +111,7 @@ def averages(
     for name, value in values.items():
         low, high = alone[name]
         if groups is not None:
-            each = influences(_smoothed(counts))[name][1][y_true, predicted]
+            each = influences(smoothed(counts))[name][1][y_true, predicted]
             low, high = bounds(counts / design_effect(each, groups))[name]
         found[name] = {"value": value, "low": min(value, float(low)), "high": max(value, float(high))}
     return found
@@ -123,7 +123,7 @@ def bounds(counts: NDArray[np.float64]) -> dict[str, tuple[NDArray[np.float64], 
     Args:
         counts: ``(..., C, C)``.
     """
-    weights = _smoothed(counts)
+    weights = smoothed(counts)
     total = weights.sum(axis=(-2, -1))
     found = {}
     for name, (centre, each) in influences(weights).items():
@@ -134,7 +134,7 @@ def bounds(counts: NDArray[np.float64]) -> dict[str, tuple[NDArray[np.float64], 
     return found
 
 
-def _smoothed(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+def smoothed(counts: NDArray[np.float64]) -> NDArray[np.float64]:
     number = counts.shape[-1]
     same = np.eye(number)
     return np.asarray(counts + Z_95**2 / 2 * (same / number + (1 - same) / (number * (number - 1))))

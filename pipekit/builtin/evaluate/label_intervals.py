@@ -51,7 +51,7 @@ def measured(
         return dict.fromkeys(names, NONE)
     wrong = (true != predicted).sum(axis=1).astype(np.float64)
     effect = 1.0 if groups is None else design_effect(wrong, groups)
-    tables = [figures_of(true, scores, predicted, counts) for counts in _resampled(number, groups, resamples, rng)]
+    tables = [figures_of(true, scores, predicted, counts) for counts in counts_of_resamples(number, groups, resamples, rng)]
     each = np.minimum(true.sum(axis=0), (~true).sum(axis=0)) / effect
     found = {}
     for name in names:
@@ -62,7 +62,7 @@ def measured(
             continue
         sample = np.concatenate([table[name] for table in tables])
         hits, total, weights = _proportions(name, true, predicted, once)
-        ends = [*_percentiles(sample, max(2.0, fewest)), *_added(hits / effect, total / effect, weights)]
+        ends = [*percentiles(sample, max(2.0, fewest)), *_added(hits / effect, total / effect, weights)]
         found[name] = float(max(0.0, min(ends))), float(min(1.0, max(ends)))
     return found
 
@@ -106,7 +106,7 @@ def _precisions(true: Bools, scores: Floats, counts: NDArray[np.float64]) -> Flo
     return np.where(hits[:, -1] > 0, _ratio(sums, hits[:, -1]), np.nan)
 
 
-def _resampled(number: int, groups: Groups, resamples: int, rng: np.random.Generator) -> Iterator[NDArray[np.float64]]:
+def counts_of_resamples(number: int, groups: Groups, resamples: int, rng: np.random.Generator) -> Iterator[NDArray[np.float64]]:
     """How often each image counts, in resamples of images or of whole groups."""
     places = np.arange(number) if groups is None else np.unique(groups, return_inverse=True)[1]
     units = int(places.max()) + 1
@@ -116,7 +116,7 @@ def _resampled(number: int, groups: Groups, resamples: int, rng: np.random.Gener
         yield drawn[:, places].astype(np.float64)
 
 
-def _percentiles(sample: Floats, fewest: float) -> Bounds:
+def percentiles(sample: Floats, fewest: float) -> Bounds:
     from scipy.stats import norm, t  # type: ignore[import-untyped]
 
     share = float(norm.cdf(-np.sqrt(fewest / (fewest - 1)) * t.ppf(0.975, fewest - 1)))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pipekit.builtin.evaluate.intervals import FEWEST_GROUPS, Groups
 from pipekit.learning.number_metrics import EPSILON, errors_of
+from pipekit.learning.significance import FLAT
 
 Floats = NDArray[np.float64]
 Bounds = tuple[float, float]
@@ -30,7 +31,7 @@ AT_A_TIME = 4_000_000
 def measured(true: Floats, predicted: Floats, groups: Groups, resamples: int, rng: np.random.Generator) -> dict[str, Bounds]:
     """The bounds of each figure of :func:`pipekit.learning.number_metrics.errors_of`.
 
-    None has bounds (NaN) for fewer than ten images, or six groups.
+    None has bounds (NaN) for fewer than ten images, or six groups; means have none where the errors of all images are alike.
     """
     values, number = errors_of(true, predicted), len(true)
     if number < FEWEST or resamples < 1 or (groups is not None and len(np.unique(groups)) < FEWEST_GROUPS):
@@ -90,9 +91,10 @@ def _error(influence: Floats, counts: Floats, total: Floats, places: NDArray[np.
 
 
 def _studentized(value: float, error: float, values: Floats, errors: Floats) -> Bounds:
-    """The bootstrap-t, widened to the percentile interval; NaN where all errors are 0 and no scale exists."""
-    known = np.isfinite(values) & np.isfinite(errors) & (errors > 0)
-    if not np.isfinite(value) or known.sum() < len(values) / 2:
+    """The bootstrap-t, widened to the percentile interval; NaN where all errors are alike: then they show no spread at all, and
+    images with another error may only be rare."""
+    known = np.isfinite(values) & np.isfinite(errors) & (errors > FLAT)
+    if not np.isfinite(value) or error <= FLAT or known.sum() < len(values) / 2:
         return NONE
     ratios = np.quantile((values[known] - value) / errors[known], (1 - OUTSIDE / 2, OUTSIDE / 2))
     plain = np.quantile(values[known], (0.025, 0.975))

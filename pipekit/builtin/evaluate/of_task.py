@@ -182,6 +182,13 @@ class _About:
     model: Any
 
 
+def short_words(found: Mapping[str, Any]) -> str:
+    """``0.91 (0.88 to 0.94)``, for tables whose words say that the interval is one of 95 %."""
+    if found["value"] is None:
+        return "not defined"
+    return f"{found['value']:.2f}" + ("" if found["low"] is None else f" ({found['low']:.2f} to {found['high']:.2f})")
+
+
 def estimate_words(found: Mapping[str, Any], decimals: int = 3) -> str:
     """``0.912 (95 % interval 0.880 to 0.941)``"""
     if found["value"] is None:

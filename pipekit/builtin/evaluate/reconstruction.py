@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipekit.builtin.evaluate import number_intervals
 from pipekit.builtin.evaluate.outputs import write_page
 from pipekit.contract import Context, Dataset, Failure, Picture, Report, Sample, Section, Table
 from pipekit.errors import ImageError, UserError
 from pipekit.files import PlainTable
+from pipekit.learning.multilabel_metrics import interval
 from pipekit.learning.predictor import Predictor, load_reconstructor
 from pipekit.page.plots import COLOURS, plot
 
@@ -168,13 +170,9 @@ def _metrics(
 
 
 def _mean_with_interval(ctx: Context, values: NDArray[np.float64], resamples: int) -> dict[str, float | None]:
-    """The mean with its 95 % percentile bootstrap interval; no interval with one image or without resamples."""
-    if resamples < 1 or len(values) < 2:
-        return {"value": float(values.mean()), "low": None, "high": None}
-    rng = ctx.rng("bootstrap")
-    means = [values[rng.integers(0, len(values), len(values))].mean() for _ in range(resamples)]
-    low, high = np.quantile(means, (0.025, 0.975))
-    return {"value": float(values.mean()), "low": float(low), "high": float(high)}
+    """The mean with its 95 % interval, that of a mean absolute error; none for fewer than ten images or without resamples."""
+    bounds = number_intervals.measured(np.zeros(len(values)), values, None, resamples, ctx.rng("bootstrap"))
+    return interval(float(values.mean()), *bounds["mae"])
 
 
 # --- outputs -----------------------------------------------------------------------------------------------------------------
@@ -215,9 +213,9 @@ class _AboutModel:
 def _headline(metrics: dict[str, Any]) -> str:
     """``test reconstruction error 12.3 of 255 (95 % interval 11.0 to 13.7), 72 images``"""
     found, number = metrics["rmse"], metrics["num_images"]
-    interval = "" if found["low"] is None else f" (95 % interval {found['low']:.2f} to {found['high']:.2f})"
+    span = "" if found["low"] is None else f" (95 % interval {found['low']:.2f} to {found['high']:.2f})"
     images = f"{number:,} image{'s' if number != 1 else ''}"
-    return f"{metrics['split']} reconstruction error {found['value']:.2f} of 255{interval}, {images}"
+    return f"{metrics['split']} reconstruction error {found['value']:.2f} of 255{span}, {images}"
 
 
 NO_MAP = (

@@ -18,6 +18,7 @@ from pipekit.builtin.evaluate.of_task import (
     gallery,
     last_columns,
     resamples_of,
+    short_words,
     table_of,
 )
 from pipekit.contract import Context, Section, Table
@@ -206,21 +207,30 @@ def _summary(metrics: dict[str, Any]) -> Section:
 
 
 def _labels(metrics: dict[str, Any]) -> Section:
-    head = ("label", "images", "predicted", "threshold", "precision", "recall", "F1", "AP", "AUC", "calibration error")
-    rows = tuple(
+    """Two tables, since one with all figures is wider than the page: what depends on the thresholds, and what does not."""
+    each, heads = metrics["per_label"], ("label", "images", "predicted", "threshold", "precision", "recall", "F1")
+    decided = tuple(
         (
             name,
             one["images"],
             one["predicted"],
             round(one["threshold"], 3),
-            *(estimate_words(one[key], 2) for key in ("precision", "recall", "f1", "average_precision", "auc")),
-            round(one["calibration_error"], 3),
+            *(short_words(one[key]) for key in ("precision", "recall", "f1")),
         )
-        for name, one in metrics["per_label"].items()
+        for name, one in each.items()
+    )
+    ranked = tuple(
+        (name, short_words(one["average_precision"]), short_words(one["auc"]), round(one["calibration_error"], 3))
+        for name, one in each.items()
     )
     target = metrics["threshold_target"]
     words = f"The threshold of each label was chosen on val for {target}." if target else "All thresholds are 0.5."
-    return Section("Labels", words, tables=(Table(head, rows, "Each label"),))
+    words += " In brackets: 95 % intervals, where the label has enough images for one."
+    tables = (
+        Table(heads, decided, "Each label"),
+        Table(("label", "AP", "AUC", "calibration error"), ranked, "Each label, whatever its threshold"),
+    )
+    return Section("Labels", words, tables=tables)
 
 
 def _pairs(found: Answered, metrics: dict[str, Any]) -> Section:

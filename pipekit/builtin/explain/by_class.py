@@ -9,6 +9,7 @@ import numpy as np
 from pipekit.builtin.explain.maps import Map
 from pipekit.builtin.explain.saliency_location import where
 from pipekit.contract import Table
+from pipekit.tasks import CLASSES, MULTILABEL, NUMBER
 
 
 def mean_map(maps: Sequence[Map]) -> Map | None:
@@ -22,10 +23,14 @@ def mean_map(maps: Sequence[Map]) -> Map | None:
     return np.asarray(np.mean(parts, axis=0), np.float32)
 
 
-def class_table(classes: Sequence[str], made: Mapping[int, Sequence[Map]]) -> Table:
-    """For each explained class: its number of maps, and where their mean is strong."""
+HEADS = {CLASSES: ("class", "Summary by class"), MULTILABEL: ("label", "Summary by label"), NUMBER: ("number", "Mean map")}
+
+
+def class_table(classes: Sequence[str], made: Mapping[int, Sequence[Map]], task: str = CLASSES) -> Table:
+    """For each explained class or label, or the number: how many maps it has, and where their mean is strong."""
     rows = []
     for target, maps in sorted(made.items()):
         mean = mean_map(maps)
         rows.append((classes[target], len(maps), "no evidence for it" if mean is None else where(mean)))
-    return Table(("class", "maps", "evidence in the mean map"), tuple(rows), "Summary by class")
+    head, caption = HEADS[task]
+    return Table((head, "maps", "evidence in the mean map"), tuple(rows), caption)

@@ -192,8 +192,7 @@ def _targets(predictor: Predictor, found: NDArray[np.float32], about: str, name:
     """
     if predictor.info.get("task") != MULTILABEL:
         return [(predictor.classes.index(about) if about else int(found.argmax()), name)]
-    thresholds = predictor.info.get("thresholds", {})
-    said = [i for i in np.argsort(-found).tolist() if found[i] >= thresholds.get(predictor.classes[i], 0.5)]
+    said = predicted_labels(predictor.info, predictor.classes, found)
     chosen = [predictor.classes.index(about)] if about else said[:MAX_LABELS] or [int(found.argmax())]
     return [(target, f"{name}: {predictor.classes[target]}") for target in chosen]
 
@@ -232,7 +231,7 @@ def _by_class(classes: Sequence[str], made: Mapping[tuple[int, str], Sequence[ma
     words = f"Where in the images is {asked}? The mean of the maps that pass the sanity check"
     if not first:
         return Section(title, f"{words}: none does.")
-    tables = (class_table(classes, {target: found for target, (_, found) in first.items()}),)
+    tables = (class_table(classes, {target: found for target, (_, found) in first.items()}, task),)
     return Section(title, f"{words}.", tables=tables, pictures=tuple(pictures))
 
 
@@ -253,7 +252,7 @@ def _explained(
     ctx: Context, studio: Studio, params: ExplainParams, one: Subject, judged: Mapping[tuple[int, str], Judged]
 ) -> Section:
     """One image: the prediction, the image beside a map for each method, and the sanity checks."""
-    classes, name = studio.predictor.classes, one.name
+    name = one.name
     pictures = [Picture(_jpeg(one.image), f"{name}, as the model sees it", "as the model sees it")]
     rows: list[tuple[str, float | None, str]] = []
     for method in params.methods:
@@ -266,16 +265,38 @@ def _explained(
         pictures.append(Picture(_jpeg(drawn), f"{WORDS[method]} of {name}: {said}", f"{WORDS[method]}\n{said}"))
         np.save(ctx.out_dir / f"{one.number:02d}_{method}.npy", found.made)
         (ctx.out_dir / f"{one.number:02d}_{method}.jpg").write_bytes(_jpeg(drawn))
-    said = ", ".join(f"{literal(classes[i])} {one.found[i]:.3f}" for i in np.argsort(-one.found)[:3].tolist())
-    words = f"The model predicts {said}. Evidence for *{literal(classes[one.target])}*:"
-    if studio.task == NUMBER:
-        unit = literal(studio.predictor.info.get("value", {}).get("unit", ""))
-        words = f"The model predicts {one.found[0]:.4g} {unit}".rstrip() + f". What raises *{literal(classes[0])}*:"
+    words = _predicted(studio, one)
     caption = "Sanity check: the map compared with that of the model with shuffled weights"
     if not studio.random:
         words += " (This model is no network: it has no layers to show, and no weights to shuffle for a sanity check.)"
     table = Table(("map", "similarity to the random model's", "check"), tuple(rows), caption)
     return Section(name, words, tables=(table,), pictures=tuple(pictures))
+
+
+def _predicted(studio: Studio, one: Subject) -> str:
+    """What the model predicts, and what is explained."""
+    classes, info = studio.predictor.classes, studio.predictor.info
+    if studio.task == NUMBER:
+        unit = literal(info.get("value", {}).get("unit", ""))
+        return f"The model predicts {one.found[0]:.4g} {unit}".rstrip() + f". What raises *{literal(classes[0])}*:"
+    order = np.argsort(-one.found).tolist()
+    if studio.task != MULTILABEL:
+        return f"The model predicts {_probable(one, classes, order[:3])}. Evidence for *{literal(classes[one.target])}*:"
+    said = predicted_labels(info, classes, one.found)
+    next_ = [at for at in order if at not in said][:1]
+    words = f"The model predicts {_probable(one, classes, said)}." if said else "The model predicts no label."
+    below = f" Below its threshold: {_probable(one, classes, next_)}." if next_ else ""
+    return f"{words}{below} Evidence for *{literal(classes[one.target])}*:"
+
+
+def _probable(one: Subject, classes: Sequence[str], places: Sequence[int]) -> str:
+    return ", ".join(f"{literal(classes[at])} {one.found[at]:.3f}" for at in places)
+
+
+def predicted_labels(info: Mapping[str, Any], classes: Sequence[str], found: NDArray[np.float32]) -> list[int]:
+    """The positions of the labels whose probability reaches their threshold, the most probable first."""
+    thresholds = info.get("thresholds", {})
+    return [at for at in np.argsort(-found).tolist() if found[at] >= thresholds.get(classes[at], 0.5)]
 
 
 def _feature_maps(opened: maps.Opened, subjects: Sequence[Subject], params: ExplainParams) -> Iterator[tuple[str, Section]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipekit.contract import Context, Finding, Picture, Section, Table
 from pipekit.page.markdown import literal
+from pipekit.tasks import MULTILABEL, labels_in, several_as_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,10 +71,17 @@ class Pictures:
             self._paths |= self._paths_of([number for name, number in shown if name not in self._paths])
             for names in _wanted(finding, (name for name, _ in self._usable(finding.samples)), room):
                 self._room[finding.check] -= 1
-                rows = {name: self._rows[self._rows.number_of[name]] for name in names}
+                rows = {name: self._row(name) for name in names}
                 number = len(self._made[finding.check]) + 1
                 made = self._pool.submit(_pictures, finding, names, rows, self._tile_of, number)
                 self._made[finding.check].append(made)
+
+    def _row(self, name: str) -> Mapping[str, Any]:
+        """The row of an image, with several labels as a person writes them."""
+        row = self._rows[self._rows.number_of[name]]
+        if self._rows.task != MULTILABEL or row["label"] is None:
+            return row
+        return {**row, "label": several_as_text(labels_in(row["label"]) or ())}
 
     def _usable(self, names: Iterable[str]) -> Iterator[tuple[str, int]]:
         """The images among these that can be shown, with their numbers."""

@@ -59,7 +59,7 @@ def _by_order(metrics: Any) -> list[Table]:
         ("too low, too high", f"{found['too_low']}, {found['too_high']}", "images predicted below and above their class"),
     ]
     rows += [
-        (f"{distance} classes off", f"{count} of {number}", "")
+        (f"{distance} class{'es' if distance > 1 else ''} off", f"{count} of {number}", "")
         for distance, count in enumerate(found["by_distance"])
         if distance
     ]

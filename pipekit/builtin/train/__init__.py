@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from pipekit import contract
 from pipekit.builtin.train.params import TrainParams
 from pipekit.contract import Context, Dataset, Model
@@ -10,7 +12,15 @@ from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, supports
 __all__ = ["TrainParams", "train"]
 
 
-@supports(CLASSES, MULTILABEL, NUMBER)
+def _check(task: str, params: TrainParams) -> Iterator[tuple[str, str]]:
+    """What doesn't fit a task, when a pipeline file is read."""
+    from pipekit.builtin.train.tasks import problems_of
+
+    template = params.model.load()
+    return iter(()) if getattr(template, "reconstructs", False) else problems_of(task, template, params)
+
+
+@supports(CLASSES, MULTILABEL, NUMBER, check=_check)
 @contract.stage(libraries=("tensorflow", "keras", "opencv-python-headless"))
 def train(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
     """Train a model on the split ``train``, with validation on ``val``. The split ``test`` is never opened.

@@ -186,6 +186,12 @@ class TrainParams(Params):
             raise ValueError("ops and augment are two names of the same recipe; give one of them")
         return values
 
+    @field_validator("threshold", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        """A probability may be given as a number."""
+        return f"{value:g}" if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+
     @field_validator("threshold")
     @classmethod
     def _is_threshold(cls, value: str) -> str:

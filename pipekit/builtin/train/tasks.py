@@ -36,31 +36,37 @@ def check_task(dataset: Dataset, template: Any, params: TrainParams) -> None:
     Raises:
         UserError: something does not fit.
     """
-    found = list(_problems(dataset, template, params))
+    found = [message for _, message in problems_of(dataset.task, template, params)]
+    found += _problems_of_data(dataset)
     if found:
         listed = "".join(f"\n    {problem}" for problem in found)
         raise UserError(f"the training does not fit a dataset with {TASKS[dataset.task]}:{listed}")
 
 
-def _problems(dataset: Dataset, template: Any, params: TrainParams) -> Iterator[str]:
-    task, name = dataset.task, params.model.name
+def problems_of(task: str, template: Any, params: TrainParams) -> Iterator[tuple[str, str]]:
+    """Parameters that don't fit a task, whatever the images: the name, and what to do instead."""
+    name = params.model.name
     if not getattr(template, "candidates", None) and task not in makes(template):
-        yield f"template {name!r}: it makes {TASKS[CLASSES]}; take another, or let its second argument be `outputs`"
+        yield "model", f"template {name!r}: it makes {TASKS[CLASSES]}; take another, or let its second argument be `outputs`"
     if params.label_mode != "auto":
-        yield f"label_mode = {params.label_mode!r}: it is for classes; omit it"
+        yield "label_mode", f"label_mode = {params.label_mode!r}: it is for classes; omit it"
     if params.loss is not None and not _fits(params.loss, LOSSES[task], task):
-        yield f"loss = {name_of(params.loss)!r}: choose one of {', '.join(LOSSES[task])}"
+        yield "loss", f"loss = {name_of(params.loss)!r}: choose one of {', '.join(LOSSES[task])}"
     for metric in params.metrics if params.metrics != DEFAULT else ():
         if not _fits(metric, METRICS[task], task):
-            yield f"metric {name_of(metric)!r}: choose among {', '.join(METRICS[task])}"
+            yield "metrics", f"metric {name_of(metric)!r}: choose among {', '.join(METRICS[task])}"
     if params.cross_validate or params.fold is not None:
-        yield "cross_validate and fold: cross-validation supports classes alone yet"
+        which = "cross_validate" if params.cross_validate else "fold"
+        yield which, f"{which}: cross-validation supports classes alone yet; omit it"
     if params.class_weights == "balanced" and (task == NUMBER or hasattr(template, "fit")):
         what = "numbers have no classes" if task == NUMBER else f"{name!r} is not trained in epochs"
-        yield f"class_weights = 'balanced': {what}; omit it"
+        yield "class_weights", f"class_weights = 'balanced': {what}; omit it"
     if task == NUMBER:
         yield from _problems_of_numbers(params)
-    elif len(dataset.classes) < 1:
+
+
+def _problems_of_data(dataset: Dataset) -> Iterator[str]:
+    if dataset.task == MULTILABEL and len(dataset.classes) < 1:
         yield "labels: no image has one"
     labelled = sum(_is_labelled(sample) for sample in dataset.split("train"))
     if labelled < 2:
@@ -72,20 +78,20 @@ def _fits(part: Call | str, known: Sequence[str], task: str) -> bool:
     return task in supported_by(part.load()) if isinstance(part, Call) else part.lower() in known
 
 
-def _problems_of_numbers(params: TrainParams) -> Iterator[str]:
+def _problems_of_numbers(params: TrainParams) -> Iterator[tuple[str, str]]:
     from pipekit.recipe.compiled import compile_recipe
     from pipekit.recipe.coordinates import refuse_moving
 
     for name in ("label_smoothing", "mixup", "cutmix", "mosaic"):
         if getattr(params, name):
-            yield f"{name}: a number can't be blended; omit it"
+            yield name, f"{name}: a number can't be blended; omit it"
     if params.threshold != "f1":
-        yield f"threshold = {params.threshold!r}: it is for several labels; omit it"
+        yield "threshold", f"threshold = {params.threshold!r}: it is for several labels; omit it"
     if params.ops and not params.keep_value:
         try:
             refuse_moving(compile_recipe(params.ops, None).ops)
         except UserError as error:
-            yield f"ops: {error.message}. {error.hint}"
+            yield "ops", f"ops: {error.message}. {error.hint}"
 
 
 def _is_labelled(sample: Sample) -> bool:

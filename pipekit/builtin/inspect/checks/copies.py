@@ -8,12 +8,15 @@ from typing import Any
 
 from pipekit.builtin.inspect.rows import columns_in
 from pipekit.contract import Context, Finding, Params
-from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, supports
+from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, labels_in, several_as_text, supports
 
 Row = Mapping[str, Any]
 
 SPLITS = ("", "train", "val", "test")
 """The order in which images are removed: a duplicate in the first split goes first, one in the last split stays."""
+
+FAR = 0.25
+"""Numbers of nearly the same image conflict if they differ by more than this share of the distance between the quartiles."""
 
 MAX_LABELS = 5
 """Maximum number of labels in a message; the finding holds all images with their labels."""
@@ -60,12 +63,46 @@ def leakage(rows: Sequence[Row], ctx: Context, params: CopiesParams) -> Iterator
 
 @supports(CLASSES, MULTILABEL, NUMBER)
 def label_conflicts(rows: Sequence[Row], ctx: Context, params: CopiesParams) -> Iterator[Finding]:
-    """The same or nearly the same image under two labels: one of them is wrong."""
+    """The same or nearly the same image under two labels: one of them is wrong.
+
+    Numbers of images that are nearly the same conflict if they are farther apart than a quarter of the distance between the
+    quartiles of all numbers; those of the same file, if they differ.
+    """
+    far, several = _far_apart(rows), columns_in(rows).task == MULTILABEL
     for group in _either(rows):
         labels = sorted({row["label"] for row in group if row["label"] is not None})
         if len(labels) > 1:
             how = "the same file" if len({row["sha256"] for row in group}) == 1 else "nearly the same image"
+            if far is not None:
+                labels.sort(key=float)
+                if how != "the same file" and float(labels[-1]) - float(labels[0]) <= far and not _same_file_differs(group):
+                    continue
+            labels = [several_as_text(labels_in(said) or ()) for said in labels] if several else labels
             yield _finding("label_conflicts", "error", f"{how} labelled {_listed(labels)}", group, [r["id"] for r in group])
+
+
+def _far_apart(rows: Sequence[Row]) -> float | None:
+    """The distance from which the numbers of nearly the same images conflict; None for other tasks."""
+    import numpy as np
+
+    found = columns_in(rows)
+    column = found.texts["label"]
+    if found.task != NUMBER:
+        return None
+    codes = column.codes[found.good & (column.codes >= 0)]
+    if not len(codes):
+        return 0.0
+    low, high = np.quantile(np.array([float(name) for name in column.names])[codes], (0.25, 0.75)).tolist()
+    return FAR * float(high - low)
+
+
+def _same_file_differs(group: Sequence[Row]) -> bool:
+    """Whether two rows with the same bytes are labelled differently."""
+    said: dict[str, set[str]] = {}
+    for row in group:
+        if row["label"] is not None:
+            said.setdefault(row["sha256"], set()).add(row["label"])
+    return any(len(labels) > 1 for labels in said.values())
 
 
 def _listed(labels: Sequence[str]) -> str:
