@@ -30,7 +30,7 @@ from pipekit.commands.serve import Wanted
 from pipekit.studio import serving
 from pipekit.studio.model_server import ModelServer, is_loopback, listening, serve
 from pipekit.studio.serve_guard import ServeGuard
-from pipekit.studio.worker import LARGE_GO_BACK, LostError
+from pipekit.studio.worker import LARGE_GO_BACK, LostError, Worker
 from tests.studio.asgi import Answer, ask
 from tests.studio.hostile import files as hostile_files
 from tests.studio.served import running, write_model
@@ -360,3 +360,11 @@ def _until(holds: Any) -> None:
             return
         pause.wait(0.02)
     raise AssertionError("it does not come true")
+
+
+def test_a_process_whose_model_can_not_be_opened_leaves_no_open_pipe(tmp_path: Path) -> None:
+    worker = Worker(Wanted(str(tmp_path)).plain())
+    with pytest.raises(UserError, match="no trained model"):
+        worker.wait()
+    pipes = (worker._process.stdin, worker._process.stdout)
+    assert [pipe is not None and pipe.closed for pipe in pipes] == [True, True]
