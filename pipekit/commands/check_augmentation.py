@@ -2,17 +2,46 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipekit.commands.working import new_pipeline, refuse_existing, refuse_inside, run_pipeline
+from pipekit.errors import UserError
 from pipekit.files import expanded
 
 if TYPE_CHECKING:
     from pipekit.engine.outcome import Listener, Outcome
+
+
+def model_of_check(base: Path, check: str, runs: Sequence[str]) -> str:
+    """The run whose model a check measured, told by the digest of its files; "" if none of them has it any more.
+
+    Args:
+        base: the folder with ``runs/``.
+        check: the name of the check's run.
+        runs: names of runs with a model; the first one that has the model is the answer.
+    """
+    from pipekit.artifacts import Model
+    from pipekit.engine.adhoc import find_artifact
+
+    try:
+        stages = json.loads((base / "runs" / check / "run.json").read_text("utf-8"))["stages"]
+        wanted = next(one["parts"]["inputs"]["model"] for one in stages if one["use"] == "augment_check")
+    except (OSError, ValueError, LookupError, TypeError, StopIteration):
+        return ""
+    for name in runs:
+        with contextlib.suppress(UserError, OSError, ValueError):
+            record = base / "runs" / name / "run.json"
+            made = [one.get("digest") for one in json.loads(record.read_text("utf-8")).get("stages", ())]
+            found = None if wanted in made else find_artifact(f"runs/{name}", Model, base)
+            if found is None or found.digest == wanted:
+                return name
+    return ""
 
 
 @dataclass(frozen=True)

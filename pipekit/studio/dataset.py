@@ -151,7 +151,8 @@ def state(project: Project, request: Request) -> Any:
 
 
 def findings(project: Project, request: Request) -> Any:
-    """What ``inspect`` found, in groups: the rows of each finding, and those that it suggests to leave out."""
+    """What ``inspect`` found, in groups: the rows of each finding, those that it suggests to leave out,
+    and whether they are copies of one image."""
     catalog, found = _catalog(project, request), project.inspected()
     remove = {(one["id"], one["check"]): one["reason"] for one in found.get("remove", ())}
     groups = []
@@ -164,6 +165,7 @@ def findings(project: Project, request: Request) -> Any:
                 "message": one["message"],
                 "rows": [catalog.rows[identity] for identity in known],
                 "remove": [catalog.rows[identity] for identity in known if (identity, one["check"]) in remove],
+                "copies": bool((one.get("values") or {}).get("together")),
             }
         )
     errors = [{**one, "row": catalog.rows[one["id"]]} for one in found.get("label_errors", ()) if one["id"] in catalog.rows]

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from pipekit.commands.check_augmentation import model_of_check
 from pipekit.commands.compare import compared_in
 from pipekit.commands.training_cost import amount_of, probes_of, summary_words, training_cost
 from pipekit.errors import UserError
@@ -159,7 +160,7 @@ def _newer(project: Project, run: str, than: int) -> bool:
 
 
 def check(project: Project, request: Request) -> Any:
-    """What the last check found: a row for each op and strength, as in ``augment_check.csv``."""
+    """What the last check found: a row for each op and strength, as in ``augment_check.csv``, and the run of its model."""
     folder = project.source.base / "runs" / CHECKED
     try:
         with (folder / "augment_check.csv").open(encoding="utf-8", newline="") as file:
@@ -167,7 +168,8 @@ def check(project: Project, request: Request) -> Any:
         at = (folder / "run.json").stat().st_mtime_ns
     except (OSError, csv.Error):
         return {"rows": [], "at": 0}
-    return {"rows": rows, "at": at, "headline": _headline(folder)}
+    runs = [run["name"] for run in project.runs() if run["model"]]
+    return {"rows": rows, "at": at, "headline": _headline(folder), "model": model_of_check(project.source.base, CHECKED, runs)}
 
 
 def _headline(folder: Path) -> str:

@@ -15,10 +15,10 @@ with open("photo.jpg", "rb") as file:
     request = urllib.request.Request("{server}/predict", file.read(){auth})
 print(json.load(urllib.request.urlopen(request)))"""
 
-SEVERAL = """import base64, json, urllib.request
+SEVERAL = """import base64, json, pathlib, urllib.request
 
 files = ["one.jpg", "two.jpg"]
-instances = [{{"b64": base64.b64encode(open(file, "rb").read()).decode()}} for file in files]
+instances = [{{"b64": base64.b64encode(pathlib.Path(file).read_bytes()).decode()}} for file in files]
 body = json.dumps({{"instances": instances}}).encode()
 request = urllib.request.Request("{server}/predict", body{auth})
 for file, found in zip(files, json.load(urllib.request.urlopen(request))["predictions"]):

@@ -75,6 +75,7 @@ class Worker:
         head = self._greeting(self._process)
         if "ready" not in head:
             self.close()
+            _close_pipes(self._process)
             raise UserError(head.get("error", "the process of the model ended"), head.get("hint", ""))
         return self
 
@@ -166,3 +167,12 @@ class Worker:
             if "ready" in self._greeting(self._process):
                 return
             self._process.wait()
+            _close_pipes(self._process)
+
+
+def _close_pipes(process: subprocess.Popen[bytes]) -> None:
+    """For a process without the threads that would close them."""
+    for pipe in (process.stdin, process.stdout):
+        assert pipe is not None
+        with contextlib.suppress(OSError):  # it ended before it read all
+            pipe.close()

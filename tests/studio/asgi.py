@@ -29,6 +29,11 @@ class Answer:
 
 def ask(app: Any, path: str, method: str = "GET", headers: Mapping[str, str] | None = None, body: bytes = b"") -> Answer:
     """The answer to one request."""
+    return asyncio.run(asked(app, path, method, headers, body))
+
+
+async def asked(app: Any, path: str, method: str, headers: Mapping[str, str] | None, body: bytes = b"") -> Answer:
+    """:func:`ask` in an event loop that runs already."""
     sent: list[Any] = []
     place, _, query = path.partition("?")
     scope = {
@@ -55,7 +60,7 @@ def ask(app: Any, path: str, method: str = "GET", headers: Mapping[str, str] | N
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(app(scope, receive, send))
+    await app(scope, receive, send)
     start = sent[0]
     named = {name.decode(): value.decode("latin-1") for name, value in start["headers"]}
     return Answer(start["status"], named, b"".join(one.get("body", b"") for one in sent[1:]))

@@ -21,13 +21,20 @@ def test_clicks_become_files_that_a_run_reads(browser: Chromium, work: Path) -> 
     (work / "photos" / "cat" / "98.png").write_bytes(b"\x89PNG\r\n\x1a\n damaged")
     project = Project(find_source())
     wrong = ["cat/98.png", "dog/01.png", "dog/03.png"]
-    findings = [{"check": "corrupt", "severity": "error", "message": "damaged", "samples": wrong}]
+    copies = {"samples": ["dog/05.png", "dog/07.png"], "values": {"together": True}}
+    findings = [
+        {"check": "corrupt", "severity": "error", "message": "damaged", "samples": wrong},
+        {"check": "near_duplicates", "severity": "warning", "message": "nearly the same image", **copies},
+    ]
     remove = [{"id": wrong[0], "sha256": "", "match": "", "check": "corrupt", "reason": "damaged"}]
     project.inspection.parent.mkdir(parents=True)
     project.inspection.write_text(json.dumps({"findings": findings, "remove": remove, "summary": []}), "utf-8")
     with running(project) as server:
         opened(browser, server, "/findings")
-        browser.until("document.querySelectorAll('.shot img[src]').length === 2")
+        browser.until("document.querySelectorAll('.shot img[src]').length === 4")
+        keep_first = "[...document.querySelectorAll('.group')].map((one) => one.innerText.includes('Keep the first'))"
+        assert browser.do(keep_first) == [False, True], "only copies have one image to keep"
+        assert browser.do("document.querySelectorAll('.shot .file')[3].textContent") == "05.png"
         assert browser.do("document.querySelector('.shot .unreadable').textContent"), "a damaged file says so"
         press_text(browser, "Leave out the one")
         browser.until("document.querySelectorAll('.shot.out').length === 1")

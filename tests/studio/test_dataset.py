@@ -141,7 +141,7 @@ def test_what_inspect_found_is_a_column(project: Project, page: Page) -> None:
     index = page.get("/api/index").json
     assert "finding" in [column["name"] for column in index["columns"]]
     (group,) = page.get(f"/api/{index['digest']}/findings").json["groups"]
-    assert (group["rows"], group["remove"]) == ([0, 6], [0])
+    assert (group["rows"], group["remove"], group["copies"]) == ([0, 6], [0], False)
     assert page.get(f"/api/{index['digest']}/facts/0").json["findings"][0]["check"] == "dark"
 
 

@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
+from pipekit.artifacts import Model
 from pipekit.commands.again import measured_on, training_words
 from pipekit.commands.browse import find_source
 from pipekit.commands.compare import Comparison
 from pipekit.commands.training_cost import Amount, _multiply_adds, amount_of, summary_words, training_cost
+from pipekit.engine.adhoc import find_artifact
 from pipekit.errors import UserError
 from pipekit.learning.templates import Work, gradient_descent_s
 from pipekit.studio import experiments
@@ -230,9 +232,26 @@ def test_the_last_check_is_shown_and_its_command_names_held_out_images(page: Pag
     (folder / "run.json").write_text('{"headline": "accuracy 0.9 as they are"}', "utf-8")
     found = page.get("/api/check").json
     assert (found["headline"], found["rows"][0]["drop"]) == ("accuracy 0.9 as they are", "0.1")
+    assert found["model"] == "", "its record names no model"
     shown: Answer = page.get("/checked")
     assert shown.body == b"<title>Check</title>"
     assert "allow-same-origin" not in shown.headers["content-security-policy"]
+
+
+def test_the_last_check_names_the_run_of_its_model(page: Page, work: Path) -> None:
+    """The command line may have made it: the digest in its record tells, not what this page has started."""
+    for name in ("first", "second"):
+        (written(work, name) / "model.keras").write_text(name, "utf-8")
+    folder = work / "runs" / "augment-check"
+    folder.mkdir()
+    (folder / "augment_check.csv").write_text("op,strength,accuracy,drop,verdict\nrotate,0.5,0.8,0.1,costs\n", "utf-8")
+    model = find_artifact("runs/first", Model, work)
+    assert model is not None
+    stage = {"name": "augment_check", "use": "augment_check", "parts": {"inputs": {"model": model.digest}}}
+    (folder / "run.json").write_text(json.dumps({"stages": [stage]}), "utf-8")
+    assert page.get("/api/check").json["model"] == "first"
+    (work / "runs" / "first" / "model.keras").write_text("trained again", "utf-8")
+    assert page.get("/api/check").json["model"] == ""
 
 
 def test_a_run_that_can_not_be_trained_again_says_why_on_the_page(page: Page, work: Path) -> None:

@@ -157,12 +157,16 @@ def test_a_recipe_is_checked_and_its_mistakes_are_at_their_controls(work: Path, 
     (work / "recipes/strong.toml").write_text('ops = [{ op = "rotate", limit_deg = 30 }, { op = "hflip" }]\n', "utf-8")
     folder = work / "runs" / "augment-check"
     folder.mkdir()
-    (folder / "augment_check.csv").write_text("op,strength,accuracy,drop,verdict\nrotate,0.5,0.8,0.1,costs <i>\n", "utf-8")
+    (folder / "augment_check.csv").write_text(
+        "op,strength,accuracy,drop,verdict\nnone,0,0.9,0,\nrotate,0.5,0.8,0.1,costs <i>\n", "utf-8"
+    )
     (folder / "run.json").write_text('{"headline": "accuracy 0.9 as they are"}', "utf-8")
     with running(Project(find_source("photos"))) as server:
         opened(browser, server, "/recipe")
         browser.until("document.querySelector('.figures')")
-        assert text(browser, ".figures tbody tr").split("\t") == ["rotate", "50 %", "80.0 %", "10.0 %", "costs <i>"]
+        assert text(browser, ".checked h3") == "The last check, with a model that was trained again or removed since"
+        assert text(browser, ".figures tbody tr").split("\t") == ["as they are", "", "90.0 %", "", ""]
+        assert text(browser, ".figures tbody tr:last-child").split("\t") == ["rotate", "50 %", "80.0 %", "10.0 %", "costs <i>"]
         assert browser.do("document.querySelector('.checked button').disabled"), "the ops are not saved yet"
         choose(browser, "[aria-label='Begin with']", "file:strong")
         press_text(browser, "Begin")

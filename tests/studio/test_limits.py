@@ -100,3 +100,22 @@ def test_memory_is_flat_over_many_thumbnails_and_variants(project: Project, page
     grown = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     assert grown < 100_000, "360 thumbnails and 90 variants would be 300 kB"
+
+
+@pytest.mark.slow
+def test_memory_is_flat_over_twenty_thousand_thumbnails(page: Page) -> None:
+    rows = list(range(12)) * 20
+
+    def work(rounds: int) -> int:
+        gc.collect()
+        for _ in range(rounds):
+            assert len(thumbs_of(page, rows)[1]) == len(rows)
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    work(4)
+    tracemalloc.start()
+    before = work(4)
+    grown = work(84) - before
+    tracemalloc.stop()
+    assert grown < 100_000, "20,160 thumbnails would be 6 MB"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,30 @@ def test_variants_are_those_of_the_command(work: Path) -> None:
     assert (captions, files) == again
     assert variants_of(str(work / "a.png"), "x", NO_TARGETS, OPS, 64, 3, 8)[0] != captions
     assert images.decode(files[1]).shape == (64, 64, 3)
+
+
+def test_the_pictures_are_those_of_the_command_line_with_the_saved_recipe(
+    page: Page, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Byte for byte, before they become JPEG files."""
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3)).repeat(12, 0).repeat(12, 1).astype(np.uint8)
+    images.write(work / "photos" / "cat" / "00.png", pixels)
+    assert page.post("/api/recipes/first", {"ops": OPS, "known": ""}).status == 200
+    drawn: list[Any] = []
+    encode = images.encode
+
+    def watched(image: Any, *how: Any) -> bytes:
+        drawn.append(image)
+        return encode(image, *how)
+
+    monkeypatch.setattr(images, "encode", watched)
+    captions = json.loads(parts(preview(page, size=64, count=5, seed=7).body)[0])[1]
+    monkeypatch.undo()
+    shown = images.encode(images.contact_sheet(drawn, captions, max_lines=9), "png")
+    words = "augment photos/cat/00.png --preview --ops recipes/first.toml --size 64x64 --variants 5 --seed 7"
+    command = [sys.executable, "-m", "pipekit", *words.split(), "--out", "sheet.png", "--no-show"]
+    subprocess.run(command, check=True, cwd=work, capture_output=True)
+    assert (work / "sheet.png").read_bytes() == shown
 
 
 def preview(page: Page, **values: Any) -> Any:

@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import threading
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -29,7 +30,7 @@ from pipekit.commands.serve import Wanted
 from pipekit.studio import serving
 from pipekit.studio.model_server import ModelServer, is_loopback, listening, serve
 from pipekit.studio.serve_guard import ServeGuard
-from pipekit.studio.worker import LARGE_GO_BACK, LostError
+from pipekit.studio.worker import LARGE_GO_BACK, LostError, Worker
 from tests.studio.asgi import Answer, ask
 from tests.studio.hostile import files as hostile_files
 from tests.studio.served import running, write_model
@@ -203,7 +204,10 @@ def test_the_examples_of_the_page_run(
     curl, one, several = examples
     exec(one, {})
     assert ast.literal_eval(capsys.readouterr().out) == expected
-    exec(several, {})
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        exec(several, {})
+    assert not warned, "it closes the files that it reads"
     assert capsys.readouterr().out.splitlines() == [f"one.jpg {expected}", f"two.jpg {expected}"]
     page = (ROOT / "docs/howto/serve.md").read_text("utf-8")
     own = [text.replace(f"127.0.0.1:{server.port}", "127.0.0.1:8480") for text in (one, several)]
@@ -356,3 +360,11 @@ def _until(holds: Any) -> None:
             return
         pause.wait(0.02)
     raise AssertionError("it does not come true")
+
+
+def test_a_process_whose_model_can_not_be_opened_leaves_no_open_pipe(tmp_path: Path) -> None:
+    worker = Worker(Wanted(str(tmp_path)).plain())
+    with pytest.raises(UserError, match="no trained model"):
+        worker.wait()
+    pipes = (worker._process.stdin, worker._process.stdout)
+    assert [pipe is not None and pipe.closed for pipe in pipes] == [True, True]

@@ -110,3 +110,27 @@ def test_a_pipeline_file_is_told_to_read_the_decisions(work: Path) -> None:
     assert page.post("/api/pipeline/decisions", {"known": found["known"]}).status == 409
     assert page.get("/api/pipeline").json["ignored"] == []
     project.thumbs.close()
+
+
+def test_ten_edits_change_their_lines_alone(work: Path) -> None:
+    """Two of them add a line, the others find it there: comments, the order and the other lines stay."""
+    file = work / "pipeline.toml"
+    first = '# mine\r\n[stages.train] # before its data\r\nuse = "train"\r\n\r\n'
+    first += '[stages.data] # photos\r\nuse = "import.folders"\r\n'
+    rest = 'path = "photos" # here\r\n# the end\r\n'
+    file.write_bytes((first + rest).encode())
+    project = Project(find_source())
+    page = Page(project)
+    kept = []
+    for name in ("corrections", "quarantine") * 5:
+        (work / f"{name}.csv").write_text("id\n", "utf-8")
+        found = page.get("/api/pipeline").json
+        answer = page.post("/api/pipeline/decisions", {"known": found["known"]})
+        assert answer.status == 200
+        kept += answer.json["added"]
+    text = file.read_bytes().decode()
+    assert kept == ['corrections = "corrections.csv"', 'exclude = "quarantine.csv"']
+    lines = text.split("\r\n")
+    assert [line for line in lines if line not in kept] == (first + rest).split("\r\n")
+    assert "\n" not in text.replace("\r\n", "")
+    project.thumbs.close()

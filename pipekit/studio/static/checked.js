@@ -5,10 +5,20 @@ import { JobView } from "./jobs.js";
 
 const percent = (text) => (text === "" || text === undefined ? "" : `${(100 * Number(text)).toFixed(1)} %`);
 
+// An underscore is a place where a long name may go on in the next line.
+const broken = (name) => name.split("_").flatMap((part, at) => (at ? ["_", el("wbr", {}), part] : [part]));
+
+function line(row, before) {
+  const plain = row.op === "none"; // the images as they are
+  const name = el("th", { scope: "row", class: before && before.op === row.op ? "same" : "" }, ...(plain ? ["as they are"] : broken(row.op)));
+  const figures = [plain ? "" : percent(row.strength).replace(".0 %", " %"), percent(row.accuracy), plain ? "" : percent(row.drop)];
+  return el("tr", { class: row.verdict && /fail/.test(row.verdict) ? "bad" : "" }, name, ...figures.map((figure) => el("td", { class: "number" }, figure)), el("td", {}, row.verdict || ""));
+}
+
 function table(rows) {
-  const head = ["op", "strength", "accuracy", "drop", "verdict"];
-  return el("div", { class: "scroll" }, el("table", { class: "figures" }, el("thead", {}, el("tr", {}, ...head.map((name) => el("th", { scope: "col" }, name)))),
-    el("tbody", {}, ...rows.map((row) => el("tr", { class: row.verdict && /fail/.test(row.verdict) ? "bad" : "" }, el("th", { scope: "row" }, row.op), el("td", { class: "number" }, percent(row.strength).replace(".0 %", " %")), el("td", { class: "number" }, percent(row.accuracy)), el("td", { class: "number" }, percent(row.drop)), el("td", {}, row.verdict || ""))))));
+  const head = ["strength", "accuracy", "drop"].map((name) => el("th", { scope: "col", class: "number" }, name));
+  return el("div", { class: "scroll" }, el("table", { class: "figures" }, el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "op"), ...head, el("th", { scope: "col" }, "verdict"))),
+    el("tbody", {}, ...rows.map((row, at) => line(row, rows[at - 1])))));
 }
 
 // name(): the recipe that is saved; saved(): whether the ops of the page are those of its file.
@@ -31,7 +41,7 @@ export async function checkView(name, saved) {
 
   async function result() {
     const found = await get("/api/check");
-    resultPlace.replaceChildren(...(found.rows.length ? [el("h3", {}, "The last check"), el("p", { class: "verdict" }, found.headline), table(found.rows), el("a", { class: "button", href: "/checked", target: "_blank", rel: "noopener" }, "The whole page, with pictures")] : []));
+    resultPlace.replaceChildren(...(found.rows.length ? [el("h3", {}, found.model ? `The last check, with the model of ${found.model}` : "The last check, with a model that was trained again or removed since"), el("p", { class: "verdict" }, found.headline), table(found.rows), el("a", { class: "button", href: "/checked", target: "_blank", rel: "noopener" }, "The whole page, with pictures")] : []));
   }
 
   async function update() {

@@ -12,9 +12,10 @@ let dataset, decisions;
 function card(row, group) {
   const image = el("img", { alt: "" });
   const caption = el("span", { class: "caption" });
-  const made = el("button", { type: "button", class: "shot", "data-row": String(row) }, el("span", { class: "frame" }, image), caption);
+  const file = el("span", { class: "file" });
+  const made = el("button", { type: "button", class: "shot", "data-row": String(row) }, el("span", { class: "frame" }, image), file, caption);
   made.addEventListener("click", () => decisions.leaveOut([row], group.message.slice(0, 200), group.check));
-  Object.assign(made, { image, caption, row });
+  Object.assign(made, { image, caption, file, row });
   return made;
 }
 
@@ -34,7 +35,7 @@ function groupView(group) {
   if (group.remove.length) {
     buttons.push(el("button", { type: "button", onclick: () => decisions.leaveOut(group.remove.filter((row) => !decisions.leftOut.has(row)), group.message.slice(0, 200), group.check) }, `Leave out ${group.remove.length === 1 ? "the one" : `the ${number(group.remove.length)}`} that inspect suggests`));
   }
-  if (group.rows.length > 1) {
+  if (group.copies && group.rows.length > 1) {
     buttons.push(el("button", { type: "button", onclick: () => decisions.leaveOut(group.rows.slice(1).filter((row) => !decisions.leftOut.has(row)), group.message.slice(0, 200), group.check) }, "Keep the first, leave out the rest"));
   }
   return el("section", { class: `group ${group.severity}` },
@@ -52,6 +53,7 @@ async function fill() {
     found.forEach(({ id, file }, number) => {
       some[number].asked = true;
       some[number].title = id;
+      some[number].file.textContent = id.split("/").pop();
       if (file) some[number].image.src = URL.createObjectURL(file);
       else some[number].image.replaceWith(el("span", { class: "unreadable" }, "This image can't be shown."));
     });
