@@ -340,7 +340,6 @@ SLOW: tuple[str, ...] = (
     "learning/test_out_of_fold.py::test_flipped_labels_are_found_and_few_others",
     "learning/test_predictions.py::test_an_image_that_is_none_of_the_classes_is_said_and_keeps_its_class",
     "learning/test_projection.py::test_groups_stay_together",
-    "learning/test_task_metrics.py::test_bootstrap_intervals_cover_at_least_93_percent",
     "page/test_image_map.py::test_it_answers_in_a_browser",
     "page/test_page.py::test_a_figure_is_shown_once_and_follows_the_theme",
     "page/test_page.py::test_a_script_in_a_name_is_stopped_by_the_page_even_in_a_section_s_own_html",

@@ -9,6 +9,7 @@ import hashlib
 import io
 import os
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -234,14 +235,17 @@ def test_our_own_output_is_read_where_it_is_named_and_passed_over_below(tmp_path
 
 def locked(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     """As ``chmod 000`` does, for the superuser too."""
-    real = os.scandir
+    for name in ("scandir", "open"):
+        monkeypatch.setattr(os, name, refusing(getattr(os, name), folder))
 
-    def scandir(path: Any = ".") -> Any:
+
+def refusing(real: Callable[..., Any], folder: Path) -> Callable[..., Any]:
+    def function(path: Any = ".", *arguments: Any, **named: Any) -> Any:
         if path == str(folder):
             raise PermissionError(errno.EACCES, "Permission denied", str(folder))
-        return real(path)
+        return real(path, *arguments, **named)
 
-    monkeypatch.setattr(os, "scandir", scandir)
+    return function
 
 
 def test_a_folder_that_cannot_be_read_is_named(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:

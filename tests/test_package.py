@@ -71,7 +71,9 @@ def test_an_example_is_a_distribution_with_its_modules_and_its_licence(plugin: P
         assert [name for name in wheel.namelist() if name.endswith("licenses/LICENSE")]
     root = plugin.relative_to(ROOT).as_posix()
     modules = {
-        name for name in sources(root) if name.endswith(".py") and not name.startswith((f"{root}/tests", f"{root}/example"))
+        name
+        for name in sources(root)
+        if name.endswith(".py") and not name.startswith((f"{root}/tests", f"{root}/example", f"{root}/benchmarks"))
     }
     assert held == {name.removeprefix(f"{root}/").removeprefix("src/") for name in modules}
 

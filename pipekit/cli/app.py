@@ -41,7 +41,7 @@ def execute(words: Sequence[str], debug: bool = False) -> int:
 
 def _call(words: Sequence[str], completing: bool) -> Any:
     """Run a command. ``pipekit run FILE`` needs no Typer, whose import and adapters took a thirtieth of a run."""
-    if words[0] == "run" and len(words) <= 2 and not completing and all(word and word[0] != "-" for word in words):
+    if not completing and words[0] == "run" and len(words) <= 2 and all(word and word[0] != "-" for word in words):
         from pathlib import Path
 
         from pipekit.cli.run_file import run_file
