@@ -204,9 +204,21 @@ class Uses:
         return not message
 
     def _read(self, value: Any, info: core_schema.ValidationInfo) -> Call | str:
-        if isinstance(value, str) and self.names and self._is_own(value, (info.context or {}).get("registry")):
-            return value
+        name = self._named(value)
+        if name is not None and self.names and self._is_own(name, (info.context or {}).get("registry")):
+            if isinstance(value, Mapping) and len(value) > 1:
+                given = ", ".join(repr(other) for other in value if other not in ("use", self.key))
+                nested_problem(
+                    ((), f"{name!r} is the stage's own {self.kind}, which has no parameters of its own; got {given}", "")
+                )
+            return name
         return self.validate(value, info)
+
+    def _named(self, value: Any) -> str | None:
+        """The name that a text, or the entry ``use`` of a table, gives."""
+        if isinstance(value, Mapping):
+            value = value.get("use", value.get(self.key))
+        return value if isinstance(value, str) else None
 
     def validate(self, value: Any, info: core_schema.ValidationInfo) -> Call:
         """Resolve and validate one table. Names are looked up in ``info.context["registry"]``."""

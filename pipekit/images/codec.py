@@ -13,6 +13,7 @@ import io
 import os
 import tempfile
 from pathlib import Path
+from shlex import quote
 from typing import Any, Literal, TypeAlias, get_args
 
 import cv2
@@ -339,7 +340,13 @@ def write(path: str | os.PathLike[str], image: Image, quality: int = 95) -> None
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file through a temporary name beside it, so that nobody ever reads half of it."""
+    """Write a file through a temporary name beside it, so that nobody ever reads half of it.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    if not path.parent.is_dir():
+        raise UserError(f"there is no folder {path.parent}, for {path.name}", f"Make it: mkdir -p {quote(str(path.parent))}")
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
     try:
         with os.fdopen(handle, "wb") as file:

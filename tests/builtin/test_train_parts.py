@@ -136,6 +136,14 @@ def test_the_loss_says_which_labels_it_takes(registry: Registry) -> None:
     assert [_fits(numbers.loss, (), task) for task in ("number", "multilabel")] == [True, False]  # type: ignore[arg-type]
 
 
+def test_the_name_of_a_part_of_keras_may_stand_in_a_table(registry: Registry) -> None:
+    assert checked(registry, optimizer={"use": "adam"}).optimizer == "adam"
+    assert checked(registry, loss={"use": "categorical_crossentropy"}).loss == "categorical_crossentropy"
+    assert checked(registry, metrics=[{"use": "accuracy"}]).metrics == ("accuracy",)
+    with pytest.raises(UserError, match="'adam' is the stage's own optimizer, which has no parameters of its own; got 'beta'"):
+        checked(registry, optimizer={"use": "adam", "beta": 3})
+
+
 def test_all_mistakes_are_found_before_anything_runs(registry: Registry, tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     train = {

@@ -649,3 +649,9 @@ def test_a_plugins_codec_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ".raw8" not in image_suffixes()
     with pytest.raises(ImageError):
         images.decode(good)
+
+
+def test_a_folder_that_is_not_there_is_named_and_no_temporary_file(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"there is no folder {tmp_path / 'no'}, for a.png") as caught:
+        images.write(tmp_path / "no" / "a.png", np.zeros((2, 2, 3), np.uint8))
+    assert caught.value.hint == f"Make it: mkdir -p {tmp_path / 'no'}"
