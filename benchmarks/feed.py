@@ -110,15 +110,10 @@ def pipekit_no_cache(folder: Path) -> list[Epoch]:
     return pipekit(folder, "off")
 
 
-def keras_layers(folder: Path) -> list[Epoch]:
-    """image_dataset_from_directory, then Keras' Random layers on whole batches, as in Keras' own guides."""
-    from pipekit.learning.keras_backend import load_keras
-
-    keras = load_keras()
-    import tensorflow as tf
-
+def random_layers(keras: Any) -> Any:
+    """The recipe as Keras' layers."""
     layers = keras.layers
-    augment = keras.Sequential(
+    return keras.Sequential(
         [
             layers.RandomRotation(40 / 360, fill_mode="nearest"),
             layers.RandomTranslation(0.2, 0.2, fill_mode="nearest"),
@@ -127,19 +122,29 @@ def keras_layers(folder: Path) -> list[Epoch]:
             layers.RandomFlip("horizontal"),
         ]
     )
+
+
+def keras_layers(folder: Path) -> list[Epoch]:
+    """image_dataset_from_directory, then Keras' Random layers on whole batches, as in Keras' own guides."""
+    from pipekit.learning.keras_backend import load_keras
+
+    keras = load_keras()
+    import tensorflow as tf
+
+    augment = random_layers(keras)
     data = keras.utils.image_dataset_from_directory(folder, image_size=(SIZE, SIZE), batch_size=BATCH, verbose=False)
     data = data.map(lambda x, y: (augment(x, training=True), y), num_parallel_calls=WORKERS).prefetch(tf.data.AUTOTUNE)
     return clock(lambda _: data.take(KERAS_BATCHES))
 
 
-def albumentations_op() -> Callable[[Any], Any]:
+def albumentations_op(size: int = SIZE) -> Callable[[Any], Any]:
     os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
     import albumentations as albu
     import cv2
 
     cv2.setNumThreads(1)
     move = albu.Affine(rotate=(-40, 40), translate_percent=(-0.2, 0.2), shear=(-0.2, 0.2), scale=(0.8, 1.2), border_mode=1, p=1)
-    change = albu.Compose([albu.Resize(SIZE, SIZE), move, albu.HorizontalFlip(p=0.5)])
+    change = albu.Compose([albu.Resize(size, size), move, albu.HorizontalFlip(p=0.5)])
     return lambda image: change(image=image)["image"]
 
 

@@ -37,6 +37,7 @@ os.environ["KERAS_BACKEND"] = "jax"
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
+import feed
 import numpy as np
 from _common import make_photos, tree_memory
 
@@ -212,17 +213,8 @@ class Layers:
         pass
 
 
-def random_layers() -> Any:
-    layers = load_keras_on_jax().layers
-    made = load_keras_on_jax().Sequential(
-        [
-            layers.RandomRotation(40 / 360, fill_mode="nearest"),
-            layers.RandomTranslation(0.2, 0.2, fill_mode="nearest"),
-            layers.RandomShear(0.0035, 0.0, fill_mode="nearest"),
-            layers.RandomZoom(0.2, fill_mode="nearest"),
-            layers.RandomFlip("horizontal"),
-        ]
-    )
+def layers_in_the_step() -> Any:
+    made = feed.random_layers(load_keras_on_jax())
     made.build((None, SIZE, SIZE, 3))
     return made
 
@@ -260,15 +252,9 @@ class Photos:
         import cv2
 
         if self.change is None:
-            import albumentations as albu
-
-            cv2.setNumThreads(1)
-            move = albu.Affine(
-                rotate=(-40, 40), translate_percent=(-0.2, 0.2), shear=(-0.2, 0.2), scale=(0.8, 1.2), border_mode=1, p=1
-            )
-            self.change = albu.Compose([albu.Resize(SIZE, SIZE), move, albu.HorizontalFlip(p=0.5)])
+            self.change = feed.albumentations_op(SIZE)
         image = cv2.cvtColor(cv2.imread(self.files[number]), cv2.COLOR_BGR2RGB)
-        return self.change(image=image)["image"], int(self.numbers[number])
+        return self.change(image), int(self.numbers[number])
 
 
 WAYS: dict[str, tuple[str, Any]] = {
@@ -339,20 +325,20 @@ def measure(
         bare, trainer = step_ms / 1000, Device(step_ms / 1000)
     else:
         bare = limit(Trainer(model, precision), batch, 20)
-        trainer = Trainer(model, precision, random_layers() if way == "layers" else None)
+        trainer = Trainer(model, precision, layers_in_the_step() if way == "layers" else None)
         limit(trainer, batch, 1)  # compiles for a whole batch
-    feed = WAYS[way][1](files, numbers, batch, workers)
+    source = WAYS[way][1](files, numbers, batch, workers)
     seconds = []
     with Peak() as peak:
         try:
             for epoch in range(1 + LATER):
-                batches: Iterable[Batch] = whole_ones(feed(epoch), batch)
+                batches: Iterable[Batch] = whole_ones(source(epoch), batch)
                 if way in ("thread", "ahead"):
                     batches = ahead(batches, on_device if way == "ahead" else unchanged)
                 taken, seen = trainer.epoch(batches)
                 seconds.append(taken / (seen / batch))
         finally:
-            feed.close()
+            source.close()
     return {"bare": bare, "first": seconds[0], "later": statistics.mean(seconds[1:]), "bytes": peak.bytes}
 
 

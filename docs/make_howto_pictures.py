@@ -442,16 +442,19 @@ def page_of(shown: Shown) -> str:
     return Path(shown.file).stem.removeprefix("howto-")
 
 
-def main(words: Sequence[str]) -> None:
+def make_named(
+    words: Sequence[str], pictures: Sequence[Shown], name_of: Callable[[Shown], str], make: Callable[[Shown, Path], None]
+) -> None:
+    """Make the pictures that the words name, or all; ``--in FOLDER`` before them keeps what is computed there."""
     sys.path.insert(0, str(ROOT))
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
         if words[:1] == ["--in"]:
             work, words = Path(words[1]).resolve(), words[2:]
-        for shown in PICTURES:
-            if not words or page_of(shown) in words:
+        for shown in pictures:
+            if not words or name_of(shown) in words:
                 make(shown, work)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    make_named(sys.argv[1:], PICTURES, page_of, make)

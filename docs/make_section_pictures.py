@@ -12,13 +12,11 @@ from __future__ import annotations
 
 import hashlib
 import sys
-import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from make_howto_pictures import cut, part, textures, timed
+from make_howto_pictures import cut, make_named, part, textures, timed
 from make_pictures import CAT, ROOT, TEXTURES, Shown, files_of, sheet
 
 QUALITY = 76
@@ -144,17 +142,6 @@ def name_of(shown: Shown) -> str:
     return "preview" if shown.make is dark_preview else shown.path.stem.removeprefix("section-")
 
 
-def main(words: Sequence[str]) -> None:
-    sys.path.insert(0, str(ROOT))
-    with tempfile.TemporaryDirectory() as temporary:
-        work = Path(temporary)
-        if words[:1] == ["--in"]:
-            work, words = Path(words[1]).resolve(), words[2:]
-        for shown in PICTURES:
-            if not words or name_of(shown) in words:
-                save(shown, work)
-
-
 def save(shown: Shown, work: Path) -> None:
     from pipekit import images
 
@@ -164,4 +151,4 @@ def save(shown: Shown, work: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    make_named(sys.argv[1:], PICTURES, name_of, save)

@@ -184,7 +184,8 @@ class Uses:
         if not self.names:
             return found
         own: dict[str, Any] = {"type": "string"} if self.known else {"enum": list(self.names)}
-        return {"anyOf": [own, found]}
+        table = {"type": "object", "properties": {"use": own}, "required": ["use"], "additionalProperties": False}
+        return {"anyOf": [own, table, found]}
 
     def _is_own(self, name: str, registry: Any) -> bool:
         """Whether a name is the stage's own. Raises for one that is neither that nor a component's."""

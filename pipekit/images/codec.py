@@ -345,9 +345,11 @@ def write_bytes(path: Path, data: bytes) -> None:
     Raises:
         UserError: there is no such folder.
     """
-    if not path.parent.is_dir():
-        raise UserError(f"there is no folder {path.parent}, for {path.name}", f"Make it: mkdir -p {quote(str(path.parent))}")
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
+    except FileNotFoundError:
+        hint = f"Make it: mkdir -p {quote(str(path.parent))}"
+        raise UserError(f"there is no folder {path.parent}, for {path.name}", hint) from None
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)

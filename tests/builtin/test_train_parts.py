@@ -195,8 +195,10 @@ def test_the_plugin_and_the_version_are_in_the_key_and_no_key_of_before_has_chan
 
 def test_the_schema_has_the_names_of_the_stage_and_those_of_plugins() -> None:
     schema = TrainParams.model_json_schema()["properties"]
-    own, uses = schema["optimizer"]["anyOf"]
+    own, table, uses = schema["optimizer"]["anyOf"]
     assert "adamw" in own["enum"]
+    assert table["properties"] == {"use": own}, "a table may name it too, without parameters"
+    assert not table["additionalProperties"]
     assert uses["x-pipekit-uses"][:2] == ["optimizer", "use"]
     assert schema["metrics"]["items"]["anyOf"][0] == {"type": "string"}, "Keras has more than can be listed"
     assert type_text(TrainParams.model_fields["schedule"].annotation, TrainParams.model_fields["schedule"].metadata).endswith(

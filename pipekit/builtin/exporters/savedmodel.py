@@ -129,7 +129,7 @@ def _compare_files(trained: Trained, served: Any, pictures: Pictures, tolerance:
     labels = tuple(pictures.labels[place] for place in places) if pictures.labels else ()
     words = f"the files of {len(places)} image{'s' if len(places) != 1 else ''}"
     found = compare(trained, exported, Pictures(pictures.pixels[places], words, labels))
-    # The score is a distance between features, of which the limit is 1: a level of a small image's pixels moves it further.
+    # The score is a distance between features, and 1 is its limit: a level of a small image's pixels moves it further.
     return within(found, tolerance, name="file_tolerance", of_score=5 * tolerance)
 
 
