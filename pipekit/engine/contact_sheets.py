@@ -37,7 +37,9 @@ def images_for_sheet(parts: Sequence[PartToShow]) -> tuple[SheetImage, ...]:
     wanted = _shares(parts)
     found: list[tuple[str, str, str, SheetImage]] = []
     for part in sorted(parts, key=lambda part: part.order):
-        if not any(wanted.get(group) for group in part.counts):
+        if not any(wanted.values()):
+            break
+        if not any(wanted.get(group) for group in part.counts()):
             continue
         for sample in part.samples():
             group = (sample.split, sample.label or "")
@@ -52,7 +54,7 @@ def _shares(parts: Sequence[PartToShow]) -> dict[tuple[str, str], int]:
     """The number of images of each split and class."""
     counts: dict[tuple[str, str], int] = {}
     for part in parts:
-        for group, number in part.counts.items():
+        for group, number in part.counts().items():
             counts[group] = counts.get(group, 0) + number
     drawn = sorted(counts, key=lambda group: hashlib.sha256(dumps(group).encode("utf-8", "surrogatepass")).digest())
     rounds = (group for number in range(MAX_IMAGES) for group in drawn if counts[group] > number)

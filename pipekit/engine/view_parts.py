@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,13 @@ class PartToShow:
         name: the same for a part whose rows, locations and files have not changed.
         order: puts the parts of equal datasets in the same order, whatever store they are in.
         samples: reads its samples in the order of ids.
-        counts: the number of samples of each split and class; "" stands for samples without a class.
+        counts: reads the number of samples of each split and class; "" stands for samples without a class.
     """
 
     name: str
     count: int
     samples: Callable[[], Iterator[Sample]]
-    counts: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    counts: Callable[[], Mapping[tuple[str, str], int]] = dict
     order: str = ""
 
 
@@ -48,7 +49,7 @@ def _part_to_show(root: Path, part: Part, locations: Locations, stamps: dict[str
 
     uses = [_stamp(root, place, stamps) for place in part.uses]
     name = hashlib.sha256(f"{identity_of(part)} {part.uses} {uses}".encode()).hexdigest()  # places are named by content
-    return PartToShow(name, len(part), samples, _counts(part), part.digest)
+    return PartToShow(name, len(part), samples, partial(_counts, part), part.digest)
 
 
 def _stamp(root: Path, place: str, stamps: dict[str, int]) -> int:
