@@ -15,6 +15,8 @@ from pipekit.store.leases import last_use
 from pipekit.store.store import Store
 from pipekit.store.wholeness import COLUMNS, MEMORY, PARTS, problem_of
 
+ARTIFACTS = "artifacts"
+
 CHECKPOINT = "checkpoint"
 """A folder in the ``work_dir`` of a stage; the stage itself syncs its files."""
 
@@ -34,27 +36,57 @@ class Damage:
 
 def places_in(store: Store) -> list[Path]:
     """The folders of all shards and artifacts, all parts of indexes, and what is kept beside them."""
-    places = [place for kind in ("shards", "artifacts") for group in _folders(store.root / kind) for place in _folders(group)]
+    places = [*_entries(store, "shards"), *_entries(store, ARTIFACTS)]
     groups = [*_folders(store.root / PARTS), *_folders(store.root / COLUMNS), store.root / MEMORY]
     return places + [place for group in groups if group.is_dir() for place in sorted(group.iterdir())]
 
 
+def _entries(store: Store, kind: str) -> list[Path]:
+    return [place for group in _folders(store.root / kind) for place in _folders(group)]
+
+
 def verify(store: Store, *, repair: bool = False, progress: Callable[[int, int], None] | None = None) -> Iterator[Damage]:
-    """Read every file of the store and compare it with its hash.
+    """Read every file of the store and compare it with its hash; then look whether all is there that results consist of.
 
     Args:
         repair: move damaged folders aside, so that the next run recomputes them.
         progress: called with the number of finished folders and their total.
     """
-    places = places_in(store)
+    places, damaged = places_in(store), set[str]()
     for number, place in enumerate(places, 1):
         problem = problem_of(place, hashes=True)
         if problem and place.exists():  # else a run or `gc` has removed it meanwhile
-            yield Damage(place.relative_to(store.root).as_posix(), problem)
+            found = Damage(place.relative_to(store.root).as_posix(), problem)
+            damaged.add(found.place)
+            yield found
             if repair:
                 store.set_aside(place, problem)
         if progress is not None:
             progress(number, len(places))
+    yield from _incomplete(store, damaged, repair)
+
+
+def _incomplete(store: Store, damaged: set[str], repair: bool) -> Iterator[Damage]:
+    """The results of stages that lack a part or a shard. One that was just found damaged is no second finding."""
+    for place in _entries(store, ARTIFACTS):
+        name, used = place.relative_to(store.root).as_posix(), _uses(place)
+        gone = [one for one in used if one not in damaged and not (store.root / one).exists()]
+        if name in damaged or not (gone or damaged.intersection(used)) or not place.exists():
+            continue
+        problem = f"{(gone or used)[0]} is gone" + (f", and {len(gone) - 1:,} more" if len(gone) > 1 else "")
+        if gone:
+            yield Damage(name, problem)
+        if repair:
+            store.set_aside(place, problem)
+
+
+def _uses(artifact: Path) -> list[str]:
+    """The places below the store that a result consists of."""
+    try:
+        uses: list[str] = json.loads((artifact / "manifest.json").read_bytes()).get("uses", [])
+    except (OSError, ValueError):
+        return []
+    return uses
 
 
 def recover(store: Store, progress: Callable[[int, int], None] | None = None) -> list[Damage]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +216,8 @@ def files(folder: Path) -> list[Path]:
 def test_what_gc_removes_while_it_is_verified_is_no_damage(looking: Trial, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found(looking)
     listed = places_in(Store(looking.store))
+    if "parts" in kind:
+        shutil.rmtree(looking.store / "artifacts")  # `gc` removes what uses a part before the part
     next(looking.store.glob(kind)).unlink()
     monkeypatch.setattr("pipekit.store.verify.places_in", lambda store: listed)
     assert list(verify(Store(looking.store))) == []

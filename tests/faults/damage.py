@@ -41,7 +41,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from tests.faults.power_cut import differences, shown
 from tests.faults.project import WAYS, Done, environment, files_below, make_project, pipekit
 
-ENTRIES = ("shards", "artifacts")
+ENTRIES = ("shards", "artifacts", "parts")
 BESIDE = ("columns", "memory")
 LEFT_BY_A_KILL = ("leases", "unsynced", "tmp", "work")
 SPLIT_FILE = "split.csv"
@@ -166,9 +166,16 @@ class Damaging:
         if case.used:
             return "not noticed", [*wrong, f"not named: {done.last}"] if self._is_damaged(entry) else wrong
         found = pipekit(self.project, self.environ, "verify", "--repair")
+        if case.way == "delete" and not entry.exists() and not self._is_used(entry):
+            return "no harm", wrong
         if entry.name not in found.text:
             wrong.append(f"verify does not find it: {found.last}")
         return "found by verify", wrong + self._compare(self.run())
+
+    def _is_used(self, entry: Path) -> bool:
+        """Whether any result consists of it."""
+        name = entry.relative_to(self.store).as_posix()
+        return any(name in json.loads(path.read_text())["uses"] for path in self.store.glob("artifacts/*/*/manifest.json"))
 
     def _beside(self, case: Case, path: Path) -> tuple[str, list[str]]:
         """Columns and notes: they save work, and decide nothing."""

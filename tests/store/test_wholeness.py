@@ -151,6 +151,23 @@ def test_verify_reads_everything_and_repair_moves_it_aside(trial: Trial) -> None
     assert trial.run(STAGES).artifact("measure").digest == digest
 
 
+@pytest.mark.parametrize("kind", ["parts/*/*", "shards/*/*"])
+def test_verify_finds_a_result_that_lacks_what_it_consists_of(trial: Trial, kind: str) -> None:
+    trial.write(*(f"cat/{number}.png" for number in range(4)))
+    digest = trial.run(STAGES).artifact("measure").digest
+    store = Store(trial.store)
+    used = {place for path in trial.store.glob("artifacts/*/*/manifest.json") for place in json.loads(path.read_text())["uses"]}
+    gone = next(path for path in sorted(trial.store.glob(kind)) if path.relative_to(trial.store).as_posix() in used)
+    store.remove(gone)
+    listed = list(verify(store))
+    assert listed
+    assert {damage.problem for damage in listed} == {f"{gone.relative_to(trial.store).as_posix()} is gone"}
+    assert {damage.place.split("/")[0] for damage in listed} == {"artifacts"}
+    assert list(verify(store, repair=True)) == listed
+    assert not list(verify(store))
+    assert trial.run(STAGES).artifact("measure").digest == digest
+
+
 def test_a_run_that_only_looks_moves_nothing(trial: Trial) -> None:
     from pipekit.engine.run import forecast
 
