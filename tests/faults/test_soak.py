@@ -12,7 +12,9 @@ from tests.faults.soak import CONTENTS, NAMES, Measured, Soak, growth
 def test_growth_is_noticed() -> None:
     flat = Measured(200.0, 20, 4, 0, 600, 3.0, 5)
     assert growth([flat] * 9) == []
-    rising = [replace(flat, open_files=20 + number, memory_mb=200 + 10 * number) for number in range(9)]
+    rising = [
+        replace(flat, open_files=20 + number, memory_mb=200 + 10 * number, store_files=600 + 50 * number) for number in range(9)
+    ]
     assert [sentence.partition(" ")[0] for sentence in growth(rising)] == ["memory_mb", "open_files"]
 
 
