@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipekit.builtin.inspect import examples
 from pipekit.contract import Context, Finding, Params, param
+from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, supports
 
 if TYPE_CHECKING:
     from pipekit.builtin.inspect.sight import Sight
@@ -34,6 +35,7 @@ class LabelsParams(Params):
 
 
 @examples.example(examples.foreign)
+@supports(CLASSES, MULTILABEL, NUMBER)
 def foreign(rows: Rows, ctx: Context, params: ForeignParams, features: Sight | None = None) -> Iterator[Finding]:
     """Images that resemble no other: another subject, a drawing among photographs, a test card."""
     if features is not None:
@@ -43,15 +45,26 @@ def foreign(rows: Rows, ctx: Context, params: ForeignParams, features: Sight | N
 
 
 @examples.example(examples.suspected_labels)
+@supports(CLASSES, MULTILABEL, NUMBER)
 def suspected_labels(rows: Rows, ctx: Context, params: LabelsParams, features: Sight | None = None) -> Iterator[Finding]:
-    """Images that a model, which did not learn from them, confidently takes for another class than their label's."""
-    if features is not None:
-        from pipekit.builtin.inspect.unusual import find_suspects
+    """Images that a model, which did not learn from them, confidently takes for another class than their label's.
 
-        yield from find_suspects(rows, features)
+    Of several labels: those that are missing and those that are wrong. Numbers far from what the picture looks like.
+    """
+    if features is None:
+        return
+    if getattr(rows, "task", CLASSES) != CLASSES:
+        from pipekit.builtin.inspect.suspects_of_tasks import find_suspects_of_task
+
+        yield from find_suspects_of_task(rows, features)
+        return
+    from pipekit.builtin.inspect.unusual import find_suspects
+
+    yield from find_suspects(rows, features)
 
 
 @examples.example(examples.alike_classes)
+@supports(CLASSES, MULTILABEL, why={NUMBER: "numbers have no classes that could be alike"})
 def alike_classes(rows: Rows, ctx: Context, params: AlikeParams, features: Sight | None = None) -> Iterator[Finding]:
     """Pairs of classes whose images a model can't tell apart."""
     if features is not None:
