@@ -1,10 +1,10 @@
-"""Suspected labels of several labels an image, over a whole dataset, out of fold: flipped labels that `inspect`'s check finds.
+"""Suspected labels of several labels an image, out of fold over a whole dataset: flipped labels that `inspect` finds.
 
-Rerun: python benchmarks/sight_tasks.py                     # pictures of test items of Fashion-MNIST, which served for no choice
-       python benchmarks/sight_tasks.py --part train        # pictures of training items, as those the limit was chosen on
+Rerun: python benchmarks/sight_tasks.py                     # test items of Fashion-MNIST, which served for no choice
+       python benchmarks/sight_tasks.py --part train        # training items, as those that the limit was chosen on
 
-Two or three items are pasted to a picture, as `sample_data/tasks/make_labels.py` does. Features are computed once; for each draw,
-a share of all labels, those that are there and those that are not, is flipped at random.
+Two or three items are pasted to a picture, as `sample_data/tasks/make_labels.py` does. Features are computed once; for each
+draw, a share of all labels, those that are there and those that are not, is flipped at random.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ def main() -> None:
         recall, precision, count, area = np.mean(rows, axis=0)
         low, lowest = (min(row[at] for row in rows) for at in (0, 1))
         print(
-            f"| {share:.0%} | {recall:.3f} ({low:.3f}) | {precision:.3f} ({lowest:.3f}) | {count:.0f} | {area:.3f} | {spent:.1f} |",
+            f"| {share:.0%} | {recall:.3f} ({low:.3f}) | {precision:.3f} ({lowest:.3f}) | {count:.0f} | {area:.3f} |",
+            f"{spent:.1f} |",
             flush=True,
         )
 

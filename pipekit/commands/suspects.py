@@ -21,7 +21,8 @@ WHERE = "Give a run with an `evaluate` or `inspect` stage (pipekit runs), an `in
 
 OF_CLASSES = {"id", "sha256", "label", "suggested", "p_label", "p_suggested"}
 OF_LABELS = {"id", "sha256", "labels", "label", "suspected", "probability", "chance"}
-"""The entries of a suspect: of classes, and of several labels an image."""
+OF_NUMBERS = {"id", "sha256", "label", "suggested", "why"}
+"""The entries of a suspect: of classes, of several labels for each image, and of numbers."""
 
 Suspected = Sequence[Mapping[str, Any]]
 Paths = Callable[[Sequence[str]], Mapping[str, str]]
@@ -89,8 +90,7 @@ def _reported(folder: Path) -> tuple[Suspected, Paths]:
 def _of_several(listed: Suspected) -> Suspected:
     """The suspected labels of each image in one row: its labels, and those without the wrong and with the missing ones.
 
-    Labels that the model finds no more likely wrong than right, though likelier wrong than most, are named without being
-    changed; if there are no others, the first of them is changed.
+    A suspected label that is still more likely right is named and not changed, unless all of the image's suspects are.
     """
     by_image: dict[str, list[Mapping[str, Any]]] = {}
     for one in listed:
@@ -118,14 +118,14 @@ def _inspected(file: Path) -> Suspected:
     try:
         found = json.loads(file.read_text("utf-8", "surrogateescape"))
         listed, features = list(found["label_errors"]), found["features"]
-        complete = all(OF_CLASSES <= row.keys() or OF_LABELS <= row.keys() for row in listed)
+        complete = all(any(wanted <= row.keys() for wanted in (OF_CLASSES, OF_LABELS, OF_NUMBERS)) for row in listed)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{file} can't be read as the result of an inspection: {error!r}", again) from error
     if features is None and not listed:  # a plugin's check may suspect labels without them
         raise UserError(f"{file} suspects no labels: the inspection had no features of the images", again)
     if not complete:
         raise UserError(f"{file} has no hashes of the suspected files: an older pipekit wrote it", again)
-    if listed and OF_LABELS <= listed[0].keys():
+    if listed and listed[0].keys() >= OF_LABELS:
         return _of_several(sorted(listed, key=lambda row: -row["chance"]))
     return listed
 

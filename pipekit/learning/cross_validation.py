@@ -92,7 +92,8 @@ class HeldOut:
     Attributes:
         ids, contents: of the images, and the hashes of their files.
         folds: ``(N,) int64``.
-        rows: ``(N, num_classes) float32`` probabilities, or numbers in one column; of classes in one more column the score for *none of these*, if there is one.
+        rows: ``(N, num_classes) float32`` probabilities, or numbers in one column. Of classes, one more column may have the
+            score for *none of these*.
             NaN for an image that can't be used.
         problems: why it can't; "" for the others.
     """

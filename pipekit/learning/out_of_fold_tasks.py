@@ -28,8 +28,8 @@ Float = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 LEAST_CHANCE = 0.05
-"""Least probability of a wrong label on the list. Chosen on the pictures of ``sample_data/tasks`` with 5 % flipped labels, for a
-recall of 0.9; other pictures gave the figures in ``docs/howto/tasks.md``."""
+"""Least probability of a wrong label on the list. Chosen on the pictures of ``sample_data/tasks`` with 5 % flipped labels, for
+a recall of 0.9; other pictures gave the figures in ``docs/howto/tasks.md``."""
 LOWEST_RATE = 0.005
 """The share of wrong labels that is assumed at least."""
 STACK_PENALTY = 0.1
@@ -109,14 +109,14 @@ def chance_of_wrong(given: Bools, probabilities: Float, rate: float) -> Float:
     return np.asarray((1 - own) * rate / ((1 - own) * rate + own * (1 - rate) + 1e-12))
 
 
-def suspected(given: Bools, found: LabelsOutOfFold) -> list[tuple[int, int, str, float]]:
-    """Labels that are wrong with a probability of at least :data:`LEAST_CHANCE`.
+def suspected(given: Bools, found: LabelsOutOfFold, least_chance: float = LEAST_CHANCE) -> list[tuple[int, int, str, float]]:
+    """Labels that are wrong with at least this probability.
 
     Returns:
         (image, label, ``missing`` or ``wrong``, that probability), the most probable first.
     """
     wrong = chance_of_wrong(given, found.probabilities, found.error_rate)
-    rows, labels = np.nonzero(wrong >= LEAST_CHANCE)
+    rows, labels = np.nonzero(wrong >= least_chance)
     order = np.lexsort((labels, rows, -wrong[rows, labels]))
     return [
         (row, at, "wrong" if given[row, at] else "missing", float(wrong[row, at]))

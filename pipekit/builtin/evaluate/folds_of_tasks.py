@@ -43,12 +43,13 @@ def section(found: dict[str, Any]) -> Section:
     sd = "–" if found["sd"] is None else f"{found['sd']:.3g}"
     words = (
         f"How were all images measured? They were divided into {count(found['number'], 'fold')}; images that belong together "
-        "lie in one. A model was trained for each fold and predicts its images: the next fold was its val split, from which its "
-        f"{what} {come}, and it learned from the others. So neither a prediction nor what decides about it comes from a "
+        "lie in one. A model was trained for each fold and predicts its images: the next fold was its val split, from which "
+        f"its {what} {come}, and it learned from the others. So neither a prediction nor what decides about it comes from a "
         "model that saw the image or its group.",
         f"The figures of the folds have a standard deviation of {sd}. The intervals above count images (or their groups), not "
         "folds; they do not cover how much other training images would change the models.",
-        f"Which model is kept? None of these: `model.keras` was trained on all images by the same recipe. Its {what} {come} from "
-        "all predictions out of fold. It has not been measured itself, and learned from more images than each of the others.",
+        f"Which model is kept? None of these: `model.keras` was trained on all images by the same recipe. Its {what} "
+        f"{come} from all predictions out of fold. It has not been measured itself; it learned from more images than each of "
+        "the others.",
     )
     return Section("Cross-validation", "\n\n".join(words), tables=(Table(columns, rows, "Each fold"),))

@@ -139,8 +139,8 @@ def _summary(metrics: dict[str, Any]) -> Section:
     if found := metrics["prediction_interval"]:
         words += (
             f"\n\nThe prediction interval is the prediction plus or minus {found['half_width']:.4g}{unit} (split conformal, "
-            f"{found['images']:,} images {'out of fold' if found.get('from') == 'folds' else 'of val'}): {found['level']:.0%} of "
-            f"new images like these should lie in it, and of the evaluated ones {estimate_words(found['coverage'])} did"
+            f"{found['images']:,} images {'out of fold' if found.get('from') == 'folds' else 'of val'}): {found['level']:.0%} "
+            f"of new images like these should lie in it, and of the evaluated ones {estimate_words(found['coverage'])} did"
             + (", each with the interval of its fold's model." if "folds" in metrics else ".")
         )
     else:

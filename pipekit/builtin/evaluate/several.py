@@ -100,7 +100,7 @@ def thresholds_of(found: Answered) -> NDArray[np.float64]:
 
 def _training_shares(found: Answered) -> NDArray[np.float64]:
     if found.folds is not None:  # there is no split train: the models learned from the other folds
-        return truth(found).mean(axis=0)
+        return np.asarray(truth(found).mean(axis=0), np.float64)
     counts = found.dataset.counts.get("train", {})
     labelled = sum(sample.labels is not None for sample in found.dataset.split("train"))
     return np.array([counts.get(name, 0) / max(1, labelled) for name in found.classes])

@@ -118,7 +118,8 @@ class Sight:
             return None
         given = given[:, enough]
         found = labels_out_of_fold(self.embedded.table, given, groups, self._ctx.rng("out of fold"), rows=chosen)
-        labels, others = ([name for name, kept in zip(names, enough, strict=True) if kept == wanted] for wanted in (True, False))
+        labels = [name for name, kept in zip(names, enough, strict=True) if kept]
+        others = [name for name in names if name not in labels]
         return JudgedLabels([self.embedded.ids[n] for n in chosen.tolist()], places, labels, given, found, others)
 
     def judged_numbers(self, rows: MeasuredRows) -> tuple[list[str], NDArray[np.float64], NDArray[np.float64]] | None:

@@ -23,19 +23,19 @@ LEAST_EXPLAINED = 0.2
 something."""
 
 
-def find_suspects_of_task(rows: Sequence[Mapping[str, Any]], sight: Sight) -> Iterator[Finding]:
+def find_suspects_of_task(rows: Sequence[Mapping[str, Any]], sight: Sight, least_chance: float) -> Iterator[Finding]:
     measured = MeasuredRows.of(rows)
-    yield from _of_labels(measured, sight) if measured.task == MULTILABEL else _of_numbers(measured, sight)
+    yield from _of_labels(measured, sight, least_chance) if measured.task == MULTILABEL else _of_numbers(measured, sight)
 
 
-def _of_labels(rows: MeasuredRows, sight: Sight) -> Iterator[Finding]:
+def _of_labels(rows: MeasuredRows, sight: Sight, least_chance: float) -> Iterator[Finding]:
     """One finding for each label that is missing or wrong on images, by the number of images."""
     judged = sight.judged_labels(rows)
     if judged is None:
-        yield _not_judged("fewer than two labels have ten images with them and ten without")
+        yield _not_judged("no label has ten images with it and ten without, or there are fewer than five groups of images")
         return
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row, at, kind, wrong in suspected(judged.given, judged.found):
+    for row, at, kind, wrong in suspected(judged.given, judged.found, least_chance):
         name, p = judged.labels[at], float(judged.found.probabilities[row, at])
         said = labels_in(rows.text("label", int(judged.numbers[row]))) or ()
         one = {"id": judged.ids[row], "labels": list(said), "label": name, "suspected": kind}
@@ -80,25 +80,26 @@ def _of_numbers(rows: MeasuredRows, sight: Sight) -> Iterator[Finding]:
     far = np.abs(residuals - middle) / spread
     order = np.flatnonzero(far > SPREADS)
     order = order[np.argsort(-far[order], kind="stable")]
-    if len(order):
-        names = [ids[at] for at in order.tolist()]
-        captions = {
-            name: f"the number is {values[at]:g}, the picture looks like {predicted[at]:.4g}"
-            for name, at in zip(names, order.tolist(), strict=True)
+    if not len(order):
+        return
+    some = [
+        {
+            "id": ids[at],
+            "label": repr(float(values[at])),
+            "suggested": f"{predicted[at]:.4g}",
+            "why": f"the number is {values[at]:g}, the picture looks like {predicted[at]:.4g}",
         }
-        yield Finding(
-            "suspected_labels",
-            "warning",
-            f"numbers more than {SPREADS:g} spreads from what the features of the picture predict, out of fold "
-            f"(a spread is {spread:.3g})",
-            tuple(names),
-            {
-                "captions": captions,
-                "predicted": {name: round(float(predicted[at]), 6) for name, at in zip(names, order.tolist(), strict=True)},
-                "explained": round(float(explained), 4),
-                "remove": [],
-            },
-        )
+        for at in order.tolist()
+    ]
+    captions = {one["id"]: one["why"] for one in some}
+    yield Finding(
+        "suspected_labels",
+        "warning",
+        f"a number more than {SPREADS:g} spreads from what the features of the picture predict, out of fold (a spread is "
+        f"{spread:.3g})",
+        tuple(captions),
+        {"suspects": some, "captions": captions, "explained": round(float(explained), 4), "remove": []},
+    )
 
 
 def _spread(values: NDArray[np.float64]) -> tuple[float, float]:

@@ -165,8 +165,8 @@ def _alike_labels(rows: MeasuredRows, sight: Sight, apart: float) -> Iterator[Fi
             "alike_classes",
             "warning",
             f"the labels {name} and {another} can hardly be told apart: of images with one of them, a classifier on features "
-            f"finds the right one for {100 * accuracy:.0f} % (at most {100 * high:.0f} %); chance is 50 %. Are the labels mixed, "
-            "or is the difference too small for the picture's size?",
+            f"finds the right one for {100 * accuracy:.0f} % (at most {100 * high:.0f} %); chance is 50 %. Are the labels "
+            "mixed, or is the difference too small for the picture's size?",
             (),
             {"classes": [name, another], "balanced_accuracy": round(accuracy, 4), "high": round(high, 4), "remove": []},
         )

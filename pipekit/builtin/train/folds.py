@@ -50,7 +50,7 @@ def cross_validate(ctx: Context, dataset: Dataset, params: TrainParams) -> Model
         raise UserError("cross-validation measures predictions, and this model is an autoencoder", "Train it without folds.")
     folds = folds_of(dataset)
     (_check_sizes if dataset.task == CLASSES else folds_of_tasks.check_sizes)(ctx, dataset, folds)
-    if num_test := int(dataset.meta.get("splits", {}).get("test", 0)):
+    if num_test := _labelled_in(dataset, "test"):
         ctx.event("note", message=f"{num_test:,} test images stay out of the folds: no model learns from them")
     infos: list[Mapping[str, Any]] = []
     parts: list[HeldOut] = []
@@ -181,13 +181,19 @@ def _final(params: TrainParams, call: Call, infos: Sequence[Mapping[str, Any]], 
     """The parameters that train on all images: without val, for as many epochs as the folds kept in the middle."""
     plain = params.model_copy(update={"cross_validate": False})
     plain = plain if call is params.model else variant_params(plain, call)
-    if sum(dataset.counts.get("val", {}).values()) or plain.keep == "last":
+    if _labelled_in(dataset, "val") or plain.keep == "last":
         return plain
     changes: dict[str, Any] = {"keep": "last", "patience": None}
     if not hasattr(call.load(), "fit"):
         kept = [int(info["kept_epoch"]) for info in infos if info["template"] == call.name]
         changes["epochs"] = max(round(median(kept)) if kept else params.epochs, floor(params.warmup_epochs) + 1)
     return plain.model_copy(update=changes)
+
+
+def _labelled_in(dataset: Dataset, split: str) -> int:
+    if dataset.task == CLASSES:
+        return sum(dataset.counts.get(split, {}).values())
+    return sum(stated(sample) is not None for sample in dataset.split(split))
 
 
 def _rows(

@@ -34,9 +34,7 @@ def figure(dataset: Dataset, held: HeldOut) -> tuple[str, float]:
     return _figure(dataset, *_answers(dataset, held))
 
 
-def rows(
-    dataset: Dataset, held: HeldOut, folds: Sequence[int], infos: Sequence[Mapping[str, Any]]
-) -> list[dict[str, Any]]:
+def rows(dataset: Dataset, held: HeldOut, folds: Sequence[int], infos: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """For each fold: images, its figure, what its model was, and what that model fitted on its own val images."""
     true, found = _answers(dataset, held)
     used = np.array([not problem for problem in held.problems], np.bool_)

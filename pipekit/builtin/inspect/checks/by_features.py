@@ -31,7 +31,13 @@ class AlikeParams(Params):
 
 
 class LabelsParams(Params):
-    """No parameters."""
+    least_chance: float = param(
+        0.05,
+        "Several labels: report a label that is wrong with at least this probability. A higher one gives a shorter list, with "
+        "fewer right labels and fewer wrong ones",
+        gt=0,
+        lt=1,
+    )
 
 
 @examples.example(examples.foreign)
@@ -56,7 +62,7 @@ def suspected_labels(rows: Rows, ctx: Context, params: LabelsParams, features: S
     if getattr(rows, "task", CLASSES) != CLASSES:
         from pipekit.builtin.inspect.suspects_of_tasks import find_suspects_of_task
 
-        yield from find_suspects_of_task(rows, features)
+        yield from find_suspects_of_task(rows, features, params.least_chance)
         return
     from pipekit.builtin.inspect.unusual import find_suspects
 
