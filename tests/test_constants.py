@@ -120,7 +120,8 @@ NOT_TUNED = {
         builtin/importers/names SNIFFED; builtin/importers/parquet BATCH_ROWS; builtin/importers/tf_example MAX_RECORD_BYTES;
         builtin/importers/videos MOST_TRIED; builtin/importers/xml_items BLOCK_BYTES; builtin/importers/yolo MOST_POINTS
         LOOKED_AT; builtin/inspect/checks/masks LOOKED_AT; builtin/inspect/page TILES_KEPT; builtin/inspect/shortcut_tree
-        MAX_ROWS CAST_A_CLASS CAST_IMAGES; builtin/split/iterative ROUNDS; builtin/split/split_file FEW MAX_SPLICED;
+        MAX_ROWS CAST_A_CLASS CAST_IMAGES; builtin/inspect/two_sides MOST;
+        builtin/split/iterative ROUNDS; builtin/split/split_file FEW MAX_SPLICED;
         builtin/train/cache RAM_SHARE DISK_SHARE EXTENT_BYTES; builtin/train/data DRAWS; builtin/train/folds BATCH;
         builtin/train/range_test STEPS; builtin/train/stage MANY_AUGMENTED; builtin/train/worker_pool PART;
         images/bands ROWS MAX_BANDS; images/colour_cast

@@ -17,6 +17,7 @@ from pipekit.builtin.inspect.checks import by_features
 from pipekit.builtin.inspect.checks.balance import SplitsParams, missing_classes
 from pipekit.builtin.inspect.checks.copies import CopiesParams, label_conflicts
 from pipekit.builtin.inspect.checks.imported import ImportedParams, similar_names
+from pipekit.builtin.inspect.checks.shortcuts import ShortcutsParams, shortcuts
 from pipekit.builtin.inspect.measured import MeasuredRows
 from pipekit.builtin.inspect.sight import Sight
 from pipekit.builtin.inspect.suspects_of_tasks import find_suspects_of_task
@@ -61,7 +62,7 @@ def test_labels_that_are_together_rare_and_in_conflict(trial: Trial) -> None:
     assert said[-1] == "2 combinations of labels are there once"
     assert messages(found, "label_conflicts") == ["the same file labelled a|b and a"]
     assert found["counts"][""] == {"[]": 1, "a": 24, "b": 22, "c": 2}
-    assert any("these checks do not support several labels" in one["message"] for one in trial.told("warning"))
+    assert not any("did not run" in one["message"] for one in trial.told("warning")), "the page says what has no meaning here"
     assert messages(found, "similar_names") == []
 
 
@@ -215,3 +216,17 @@ def test_labels_that_differ_in_capitals_or_are_in_no_split_are_found() -> None:
     given = [dict(row) for row in rows] + [{"id": "9", "label": '["dog"]', "split": "val", "sha256": "9", "group": 9}]
     (finding,) = missing_classes(replace(MeasuredRows.of(given), task="multilabel"), ctx, SplitsParams())
     assert finding.values == {"split": "val", "labels": ["Cat", "cat"]}
+
+
+@pytest.mark.parametrize("task", ["multilabel", "number"])
+def test_files_that_tell_a_label_or_half_of_the_numbers_are_a_shortcut(task: str) -> None:
+    wide = np.arange(120) % 2 == 0
+    labels = ['["a", "b"]' if one else '["b"]' for one in wide] if task == "multilabel" else [f"{9.0 * one}" for one in wide]
+    rows = rows_of(labels, task)
+    numbers = {**rows.numbers, "width_px": np.where(wide, 300, 200), "height_px": np.full(120, 200)}
+    ctx: Any = SimpleNamespace(rng=lambda *parts: rng_for(0, *parts))
+    found = list(shortcuts(replace(rows, numbers=numbers), ctx, ShortcutsParams()))
+    assert [finding.message.split(":")[0] for finding in found] == [
+        "label 'a'" if task == "multilabel" else "the numbers, lower against upper half"
+    ]
+    assert "the class follows from the files" in found[0].message
