@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipekit.builtin.report.phrasing import count
 from pipekit.contract import Section, Table
 from pipekit.tasks import NUMBER
 
@@ -42,7 +41,7 @@ def section(found: dict[str, Any]) -> Section:
     what, come = ("thresholds", "come") if found["figure"] == "mAP" else ("prediction interval", "comes")
     sd = "–" if found["sd"] is None else f"{found['sd']:.3g}"
     words = (
-        f"How were all images measured? They were divided into {count(found['number'], 'fold')}; images that belong together "
+        f"How were all images measured? They were divided into {found['number']} folds; images that belong together "
         "lie in one. A model was trained for each fold and predicts its images: the next fold was its val split, from which "
         f"its {what} {come}, and it learned from the others. So neither a prediction nor what decides about it comes from a "
         "model that saw the image or its group.",

@@ -20,8 +20,8 @@ from pipekit.learning.out_of_fold_tasks import LabelsOutOfFold, labels_out_of_fo
 from pipekit.tasks import labels_in
 
 FEWEST_A_CLASS = 10
-"""Minimum number of images of a class; smaller classes have no out-of-fold probabilities. Of several labels, as many
-images must also be without it."""
+"""Minimum number of images of a class; smaller classes have no out-of-fold probabilities. As many images must also be
+without it where images have several labels."""
 
 FEWEST_NUMBERS = 20
 """Minimum number of images with a number."""

@@ -55,7 +55,8 @@ def foreign(rows: Rows, ctx: Context, params: ForeignParams, features: Sight | N
 def suspected_labels(rows: Rows, ctx: Context, params: LabelsParams, features: Sight | None = None) -> Iterator[Finding]:
     """Images that a model, which did not learn from them, confidently takes for another class than their label's.
 
-    Of several labels: those that are missing and those that are wrong. Numbers far from what the picture looks like.
+    With several labels for each image: labels that are missing or wrong. With numbers: those far from what the picture looks
+    like.
     """
     if features is None:
         return

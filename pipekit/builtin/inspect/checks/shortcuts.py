@@ -28,8 +28,9 @@ class ShortcutsParams(Params):
 def shortcuts(rows: Rows, ctx: Context, params: ShortcutsParams, dataset: Dataset | None = None) -> Iterator[Finding]:
     """A small tree on the files' properties, cross-validated; groups of near duplicates are never on both sides.
 
-    A second tree is on the colour casts of a sample of the ``dataset``. Of several labels, the ten most
-    frequent ones are tried, images with it against those without it; of numbers, the lower half against the upper half.
+    A second tree is on the colour casts of a sample of the ``dataset``. With several labels,
+    the ten most frequent ones are tried, images with one against those without it; with numbers, their lower against their
+    upper half.
     """
     from pipekit.builtin.inspect.shortcut_tree import find, find_cast
     from pipekit.builtin.inspect.two_sides import two_sides
