@@ -62,7 +62,8 @@ TUNED = {
     "builtin/test_hog_svm.py": "builtin/models/hog_svm _EPS _HYSTERESIS",
     "builtin/test_reconstruction.py": "builtin/evaluate/reconstruction RATES",
     "learning/test_cross_validation.py": "learning/cross_validation FEWEST",
-    "learning/test_out_of_fold_tasks.py": "learning/out_of_fold_tasks LEAST_CHANCE LOWEST_RATE RIDGES STACK_PENALTY",
+    "learning/test_out_of_fold_tasks.py": """
+        learning/out_of_fold_tasks LEAST_CHANCE LOWEST_RATE LOWEST_CONFIDENT RIDGES STACK_PENALTY""",
     "learning/test_solver_cost.py": "learning/solver_cost MOST_ITERATIONS OPERATIONS_A_SECOND OWN",
     "learning/test_task_metrics.py": "learning/conformal LEVEL",
 }
@@ -134,7 +135,7 @@ NOT_TUNED = {
         learning/logistic_path PRECISION MOST_STEPS
         MOST_PRODUCTS LEAST_SHARE; learning/mapped _SCATTERED; learning/near_copies
         NEIGHBOURS; learning/neighbours EXACT CELL PROBES _BLOCK; learning/out_of_fold DIMENSIONS MOST_TO_CHOOSE _BLOCK;
-        learning/out_of_fold_tasks ROUNDS _LEAST;
+        learning/out_of_fold_tasks ROUNDS _LEAST _HIGHEST_RATE;
         learning/plain_pickle MAX_OPERATIONS MAX_DIMENSIONS; learning/predictor MAX_RATIO FREE_BYTES; learning/projection MOST;
         learning/selection RESAMPLES; learning/significance FLAT; builtin/compare/of_task SAME;
         learning/temperature SMALLEST UNROUNDED FLAT; learning/unknown

@@ -27,17 +27,17 @@ from pipekit.rng import Rng
 Float = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-LEAST_CHANCE = 0.05
+LEAST_CHANCE = 0.01
 """Least probability of a wrong label on the list. Chosen on the pictures of ``sample_data/tasks`` with 5 % flipped labels, for
 a recall of 0.9; other pictures gave the figures in ``docs/howto/tasks.md``."""
-LOWEST_RATE = 0.005
-"""The share of wrong labels that is assumed at least."""
+LOWEST_RATE, LOWEST_CONFIDENT = 0.001, 0.005
+"""The shares of wrong labels that are assumed at least: for the list, and while the models learn."""
 STACK_PENALTY = 0.1
 """The second step's ``c``: its inputs are few."""
 RIDGES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 """Values of ``c`` for numbers."""
 ROUNDS = 2
-_LEAST = 1e-3
+_LEAST, _HIGHEST_RATE = 1e-3, 0.4
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,14 +76,13 @@ def labels_out_of_fold(
     some = np.sort(rng.permutation(len(values))[:MOST_TO_CHOOSE])
     target = given.astype(np.float64)
     penalty = _best(labels_along, losses_of_labels, PENALTIES, values[some], target[some], fold[some])
-    by_picture, stacked, rate = target, target, 0.0
+    by_picture, stacked = target, target
     for _ in range(ROUNDS):
         by_picture = sigmoid(_scores(labels_along, values, target, fold, penalty))
-        target = trusted(given, by_picture, error_rate(given, by_picture))
+        target = trusted(given, by_picture, confident_rate(given, by_picture))
         stacked = _stacked(by_picture, target, fold, rng)
-        rate = error_rate(given, stacked)
-        target = trusted(given, stacked, rate)
-    return LabelsOutOfFold(by_picture, stacked, fold, rate)
+        target = trusted(given, stacked, confident_rate(given, stacked))
+    return LabelsOutOfFold(by_picture, stacked, fold, error_rate(given, stacked))
 
 
 def numbers_out_of_fold(
@@ -110,13 +109,14 @@ def chance_of_wrong(given: Bools, probabilities: Float, rate: float) -> Float:
 
 
 def suspected(given: Bools, found: LabelsOutOfFold, least_chance: float = LEAST_CHANCE) -> list[tuple[int, int, str, float]]:
-    """Labels that are wrong with at least this probability.
+    """Labels that are wrong with at least this probability, and contradicted: the other answer is more likely.
 
     Returns:
         (image, label, ``missing`` or ``wrong``, that probability), the most probable first.
     """
     wrong = chance_of_wrong(given, found.probabilities, found.error_rate)
-    rows, labels = np.nonzero(wrong >= least_chance)
+    contradicted = np.where(given, found.probabilities, 1 - found.probabilities) < 0.5
+    rows, labels = np.nonzero((wrong >= least_chance) & contradicted)
     order = np.lexsort((labels, rows, -wrong[rows, labels]))
     return [
         (row, at, "wrong" if given[row, at] else "missing", float(wrong[row, at]))
@@ -131,6 +131,18 @@ def trusted(given: Bools, probabilities: Float, rate: float) -> Float:
 
 
 def error_rate(given: Bools, probabilities: Float) -> float:
+    """The share of wrong labels that explains the probabilities best (expectation maximisation).
+
+    It is rather too low, since unsure probabilities explain wrong labels too. So labels that can't be told apart raise no
+    suspicion.
+    """
+    rate = 0.05
+    for _ in range(50):
+        rate = float(np.clip(chance_of_wrong(given, probabilities, rate).mean(), LOWEST_RATE, _HIGHEST_RATE))
+    return rate
+
+
+def confident_rate(given: Bools, probabilities: Float) -> float:
     """The share of labels that confidently are wrong: the probability is beyond the mean of the images of the other side."""
     wrong = 0
     for at in range(given.shape[1]):
@@ -138,7 +150,7 @@ def error_rate(given: Bools, probabilities: Float) -> float:
         if have.any() and not have.all():
             sure, sure_not = (p >= p[have].mean()) & (p > 0.5), (p <= p[~have].mean()) & (p < 0.5)
             wrong += int((~have & sure).sum() + (have & sure_not).sum())
-    return max(wrong / max(1, given.size), LOWEST_RATE)
+    return max(wrong / max(1, given.size), LOWEST_CONFIDENT)
 
 
 # --- details -------------------------------------------------------------------------------------------------------------

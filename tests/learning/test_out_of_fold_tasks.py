@@ -14,8 +14,10 @@ from pipekit.learning.multilabel_metrics import auc
 from pipekit.learning.out_of_fold import PENALTIES
 from pipekit.learning.out_of_fold_tasks import (
     LEAST_CHANCE,
+    LOWEST_CONFIDENT,
     LOWEST_RATE,
     chance_of_wrong,
+    confident_rate,
     error_rate,
     labels_out_of_fold,
     numbers_out_of_fold,
@@ -103,14 +105,25 @@ def test_the_chance_of_a_wrong_label_is_that_of_bayes() -> None:
 def test_the_rate_is_the_share_of_confidently_wrong_labels_and_never_none() -> None:
     p = np.repeat([0.1, 0.9], 50)[:, None]
     given = p > 0.5
-    assert error_rate(given, p) == LOWEST_RATE == 0.005
+    assert confident_rate(given, p) == LOWEST_CONFIDENT == 0.005
     given[[0, 1, 99]] ^= True
-    assert error_rate(given, p) == pytest.approx(0.03)
+    assert confident_rate(given, p) == pytest.approx(0.03)
 
 
-@pytest.mark.parametrize(("chance", "listed"), [(0.047, 0), (0.053, 1)])
-def test_a_label_is_listed_from_a_chance_of_one_in_twenty(chance: float, listed: int) -> None:
-    rate = 0.05
+def test_the_rate_of_the_list_is_that_of_flips_where_labels_can_be_told_and_none_where_not() -> None:
+    p = np.repeat([0.001, 0.999], 100)[:, None]
+    given = p > 0.5
+    assert error_rate(given, p) == LOWEST_RATE == 0.001
+    given[:10] ^= True
+    assert error_rate(given, p) == pytest.approx(0.05, abs=0.002)
+    unsure = np.full((200, 1), 0.5)
+    assert error_rate(np.arange(200)[:, None] % 2 == 0, unsure) == pytest.approx(0.05), "it says nothing"
+    assert not suspected(np.ones((200, 1), np.bool_), SimpleNamespace(probabilities=unsure, error_rate=0.05))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("chance", "listed"), [(0.0095, 0), (0.0105, 1)])
+def test_a_label_is_listed_from_a_chance_of_one_in_a_hundred(chance: float, listed: int) -> None:
+    rate = 0.002
     own = rate * (1 - chance) / (rate * (1 - chance) + chance * (1 - rate))
     found: Any = SimpleNamespace(probabilities=np.array([[own], [0.0]]), error_rate=rate)
     assert len(suspected(np.array([[True], [False]]), found)) == listed

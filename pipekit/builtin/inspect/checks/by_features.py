@@ -32,9 +32,9 @@ class AlikeParams(Params):
 
 class LabelsParams(Params):
     least_chance: float = param(
-        0.05,
-        "Several labels: report a label that is wrong with at least this probability. A higher one gives a shorter list, with "
-        "fewer right labels and fewer wrong ones",
+        0.01,
+        "Several labels: report a label that is wrong with at least this probability, by a cautious estimate. A higher one "
+        "gives a shorter list, with fewer right labels and fewer wrong ones",
         gt=0,
         lt=1,
     )
