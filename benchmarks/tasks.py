@@ -1,6 +1,6 @@
 """How far can the figures of several labels and of numbers be trusted? Simulations with known truth, in NumPy alone.
 
-    python benchmarks/tasks.py [conformal] [errors] [orders] [comparisons] [intervals] [ordered]
+    python benchmarks/tasks.py [conformal] [folds] [errors] [orders] [comparisons] [intervals] [ordered]
 
 The figures are in docs/howto/tasks.md. Each row repeats a test set with the same truth many times.
 """
@@ -19,6 +19,7 @@ from pipekit.builtin.evaluate import label_intervals, number_intervals, ordinal
 from pipekit.learning import multilabel_metrics as several
 from pipekit.learning import number_metrics as numbers
 from pipekit.learning.conformal import half_width
+from pipekit.learning.linear_solvers import solve_number
 from pipekit.learning.significance import LEVEL, paired_mean
 
 LABELS, SHARES = 4, (0.5, 0.3, 0.2, 0.1)
@@ -128,6 +129,28 @@ def conformal(val: int, trials: int) -> float:
         found = half_width(errors[:val], np.zeros(val))
         assert found is not None
         inside += float((np.abs(errors[val:]) <= found["half_width"]).mean())
+    return inside / trials
+
+
+def by_folds(count: int, trials: int) -> float:
+    """The share of new numbers inside the interval that five folds fit, around a model of all images: ridge regression.
+
+    As in a cross-validation of `train`, the model of a fold learns from three fifths of the images.
+    """
+    chance, inside = np.random.default_rng(0), 0.0
+    for _ in range(trials):
+        x = chance.normal(size=(count + 400, 15))
+        noise = chance.standard_t(4, len(x)) * chance.uniform(0.5, 2, len(x))
+        y = (x @ chance.normal(size=15) + noise)[:, None]
+        fold, said = chance.permutation(count) % 5, np.zeros(count)
+        for one in range(5):
+            learned = (fold != one) & (fold != (one + 1) % 5)
+            kernel, bias = solve_number(x[:count][learned], y[:count][learned], np.ones(int(learned.sum())), 1.0)
+            said[fold == one] = (x[:count][fold == one] @ kernel + bias)[:, 0]
+        found = half_width(y[:count, 0], said)
+        assert found is not None
+        kernel, bias = solve_number(x[:count], y[:count], np.ones(count), 1.0)
+        inside += float((np.abs(y[count:] - x[count:] @ kernel - bias) <= found["half_width"]).mean())
     return inside / trials
 
 
@@ -279,6 +302,12 @@ def conformal_covers() -> None:
         print(f"  {val:4} images of val: {conformal(val, 2000):.1%}", flush=True)
 
 
+def folds_cover() -> None:
+    print("Share of new numbers in the 90 % interval that a cross-validation fits")
+    for count in (30, 60, 200, 1000):
+        print(f"  {count:4} images: {by_folds(count, 400):.1%}", flush=True)
+
+
 def errors_are_found() -> None:
     print("Planted label errors: recall and precision")
     for share in (0.02, 0.05, 0.1):
@@ -302,6 +331,7 @@ def comparisons_hold() -> None:
 
 PARTS = {
     "conformal": conformal_covers,
+    "folds": folds_cover,
     "errors": errors_are_found,
     "orders": orders_compared,
     "comparisons": comparisons_hold,

@@ -139,21 +139,27 @@ class Problem:
 
 
 class PlanError(UserError):
-    """An invalid pipeline, with *all* its problems, so that you can fix them in one pass."""
+    """An invalid pipeline, with *all* its problems, so that you can fix them in one pass.
 
-    def __init__(self, problems: Sequence[Problem], file: str = "") -> None:
+    Args:
+        ran: the last stage that ran; its data showed the problems. "": none.
+    """
+
+    def __init__(self, problems: Sequence[Problem], file: str = "", ran: str = "") -> None:
         if as_shown is not None:
             problems = [replace(one, message=as_shown(one.message), hint=as_shown(one.hint)) for one in problems]
         count = len(problems)
-        super().__init__(f"{count} problem{'s' if count != 1 else ''} in {file or 'the pipeline'}; nothing was run")
+        rest = f"nothing after {ran!r} was run" if ran else "nothing was run"
+        super().__init__(f"{count} problem{'s' if count != 1 else ''} in {file or 'the pipeline'}; {rest}")
+        self.ran = ran
         self.problems = tuple(problems)
         self.file = file
 
     def __str__(self) -> str:
         return "\n".join([self.message, *(f"  {p.path}: {p.message}  {p.hint}".rstrip() for p in self.problems)])
 
-    def __reduce__(self) -> tuple[type[PlanError], tuple[tuple[Problem, ...], str]]:  # type: ignore[override]
-        return type(self), (self.problems, self.file)
+    def __reduce__(self) -> tuple[type[PlanError], tuple[tuple[Problem, ...], str, str]]:  # type: ignore[override]
+        return type(self), (self.problems, self.file, self.ran)
 
 
 MEMORY_HINT = (

@@ -53,13 +53,17 @@ TUNED = {
         builtin/evaluate/label_intervals ADDED; builtin/evaluate/number_intervals OUTSIDE FEWEST; builtin/evaluate/numbers
         ENOUGH; builtin/evaluate/ordinal FEWEST""",
     "builtin/test_augment_check.py": "builtin/augment_check/measure FEW_CHANGED",
-    "builtin/test_inspect_tasks.py": "builtin/inspect/checks/copies FAR",
+    "builtin/test_inspect_tasks.py": """
+        builtin/inspect/checks/copies FAR; builtin/inspect/sight FEWEST_NUMBERS;
+        builtin/inspect/suspects_of_tasks SPREADS LEAST_EXPLAINED""",
     "builtin/test_explain.py": "builtin/explain/pages SUSPICIOUS; builtin/explain/saliency_location GRID SPREAD",
     "builtin/test_evaluate_metrics.py": "builtin/evaluate/slices MOST_VALUES",
     "builtin/test_export_models.py": "builtin/exporters/models FLOAT_TOLERANCE",
     "builtin/test_hog_svm.py": "builtin/models/hog_svm _EPS _HYSTERESIS",
     "builtin/test_reconstruction.py": "builtin/evaluate/reconstruction RATES",
     "learning/test_cross_validation.py": "learning/cross_validation FEWEST",
+    "learning/test_out_of_fold_tasks.py": """
+        learning/out_of_fold_tasks LEAST_CHANCE LOWEST_RATE LOWEST_CONFIDENT RIDGES STACK_PENALTY""",
     "learning/test_solver_cost.py": "learning/solver_cost MOST_ITERATIONS OPERATIONS_A_SECOND OWN",
     "learning/test_task_metrics.py": "learning/conformal LEVEL",
 }
@@ -117,7 +121,8 @@ NOT_TUNED = {
         builtin/importers/names SNIFFED; builtin/importers/parquet BATCH_ROWS; builtin/importers/tf_example MAX_RECORD_BYTES;
         builtin/importers/videos MOST_TRIED; builtin/importers/xml_items BLOCK_BYTES; builtin/importers/yolo MOST_POINTS
         LOOKED_AT; builtin/inspect/checks/masks LOOKED_AT; builtin/inspect/page TILES_KEPT; builtin/inspect/shortcut_tree
-        MAX_ROWS CAST_A_CLASS CAST_IMAGES; builtin/split/iterative ROUNDS; builtin/split/split_file FEW MAX_SPLICED;
+        MAX_ROWS CAST_A_CLASS CAST_IMAGES; builtin/inspect/two_sides MOST;
+        builtin/split/iterative ROUNDS; builtin/split/split_file FEW MAX_SPLICED;
         builtin/train/cache RAM_SHARE DISK_SHARE EXTENT_BYTES; builtin/train/data DRAWS; builtin/train/folds BATCH;
         builtin/train/range_test STEPS; builtin/train/stage MANY_AUGMENTED; builtin/train/worker_pool PART;
         images/bands ROWS MAX_BANDS; images/colour_cast
@@ -130,6 +135,7 @@ NOT_TUNED = {
         learning/logistic_path PRECISION MOST_STEPS
         MOST_PRODUCTS LEAST_SHARE; learning/mapped _SCATTERED; learning/near_copies
         NEIGHBOURS; learning/neighbours EXACT CELL PROBES _BLOCK; learning/out_of_fold DIMENSIONS MOST_TO_CHOOSE _BLOCK;
+        learning/out_of_fold_tasks ROUNDS _LEAST _HIGHEST_RATE;
         learning/plain_pickle MAX_OPERATIONS MAX_DIMENSIONS; learning/predictor MAX_RATIO FREE_BYTES; learning/projection MOST;
         learning/selection RESAMPLES; learning/significance FLAT; builtin/compare/of_task SAME;
         learning/temperature SMALLEST UNROUNDED FLAT; learning/unknown

@@ -36,7 +36,7 @@ def register_stages(register: Register) -> None:
         "inspect",
         "pipekit.builtin.inspect:inspect",
         summary="Find duplicates, leaks, damaged and odd images",
-        version=9,
+        version=10,
         preload=("pipekit.images.statistics", "pipekit.images.measuring", "pipekit.images.near_duplicates"),
     )
     register(

@@ -90,7 +90,7 @@ def problems_as_options(params_type: type[Params], flags: Mapping[str, str] | No
             if name is not None:
                 problem = replace(problem, path=names[name] + problem.path.removeprefix(name))
             problems.append(problem)
-        raise PlanError(problems) from error
+        raise PlanError(problems, ran=error.ran) from error
 
 
 @contextlib.contextmanager
@@ -105,7 +105,7 @@ def problems_as_set(values: Collection[str]) -> Iterator[None]:
         for problem in error.problems:
             typed = any(_begins(problem.path, name) for name in values)
             problems.append(replace(problem, path=f"--set {problem.path}") if typed else problem)
-        raise PlanError(problems) from error
+        raise PlanError(problems, ran=error.ran) from error
 
 
 def _begins(path: str, name: str) -> bool:

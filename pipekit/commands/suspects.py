@@ -19,6 +19,11 @@ KIND = "inspection"
 
 WHERE = "Give a run with an `evaluate` or `inspect` stage (pipekit runs), an `inspect.json`, or a folder of images."
 
+OF_CLASSES = {"id", "sha256", "label", "suggested", "p_label", "p_suggested"}
+OF_LABELS = {"id", "sha256", "labels", "label", "suspected", "probability", "chance"}
+OF_NUMBERS = {"id", "sha256", "label", "suggested", "why"}
+"""The entries of a suspect: of classes, of several labels for each image, and of numbers."""
+
 Suspected = Sequence[Mapping[str, Any]]
 Paths = Callable[[Sequence[str]], Mapping[str, str]]
 
@@ -77,24 +82,29 @@ def _reported(folder: Path) -> tuple[Suspected, Paths]:
             "It shows the images with the largest errors; correct one by: pipekit corrections add FOLDER ID --label NUMBER",
         )
     if metrics.get("task") == MULTILABEL:
-        listed = _of_several(listed, predicted)
+        listed = _of_several([{**one, "labels": json.loads(predicted[one["id"]]["labels"])} for one in listed])
     rows = [{**one, "sha256": predicted[one["id"]]["sha256"]} for one in listed]
     return rows, lambda ids: {name: predicted[name].get("image", "") for name in ids}
 
 
-def _of_several(listed: Suspected, predicted: Mapping[str, Mapping[str, str]]) -> Suspected:
-    """The suspected labels of each image in one row: its labels, and those without the wrong and with the missing ones."""
+def _of_several(listed: Suspected) -> Suspected:
+    """The suspected labels of each image in one row: its labels, and those without the wrong and with the missing ones.
+
+    A suspected label that is still more likely right is named and not changed, unless all of the image's suspects are.
+    """
     by_image: dict[str, list[Mapping[str, Any]]] = {}
     for one in listed:
         by_image.setdefault(one["id"], []).append(one)
     rows = []
     for name, found in by_image.items():
-        labels = {*json.loads(predicted[name]["labels"])}
-        wrong = {one["label"] for one in found if one["suspected"] == "wrong"}
-        missing = {one["label"] for one in found if one["suspected"] == "missing"}
+        labels = {*found[0]["labels"]}
+        changed = [one for one in found if (one["probability"] < 0.5) == (one["suspected"] == "wrong")] or found[:1]
+        wrong = {one["label"] for one in changed if one["suspected"] == "wrong"}
+        missing = {one["label"] for one in changed if one["suspected"] == "missing"}
         why = ", ".join(f"{one['label']} {one['suspected']}: p = {one['probability']:.3f}" for one in found)
         suggested = several_as_text(labels - wrong | missing)
-        rows.append({"id": name, "label": several_as_text(labels), "suggested": suggested, "why": why})
+        row = {"id": name, "label": several_as_text(labels), "suggested": suggested, "why": why}
+        rows.append(row | ({"sha256": found[0]["sha256"]} if "sha256" in found[0] else {}))
     return rows
 
 
@@ -108,13 +118,15 @@ def _inspected(file: Path) -> Suspected:
     try:
         found = json.loads(file.read_text("utf-8", "surrogateescape"))
         listed, features = list(found["label_errors"]), found["features"]
-        complete = all({"id", "sha256", "label", "suggested", "p_label", "p_suggested"} <= row.keys() for row in listed)
+        complete = all(any(wanted <= row.keys() for wanted in (OF_CLASSES, OF_LABELS, OF_NUMBERS)) for row in listed)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{file} can't be read as the result of an inspection: {error!r}", again) from error
     if features is None and not listed:  # a plugin's check may suspect labels without them
         raise UserError(f"{file} suspects no labels: the inspection had no features of the images", again)
     if not complete:
         raise UserError(f"{file} has no hashes of the suspected files: an older pipekit wrote it", again)
+    if listed and listed[0].keys() >= OF_LABELS:
+        return _of_several(sorted(listed, key=lambda row: -row["chance"]))
     return listed
 
 

@@ -22,6 +22,8 @@ SPLIT_FILE, FOLDS_FILE = "split.csv", "folds.csv"
 IN_FOLDS = {"fractions": {"train": 1.0}, "fold": 0}
 """Parameters of the split for cross-validation: all images that are not given as test lie in a fold, and none is val."""
 OUT_OF_FOLD = "out-of-fold"
+NAMES = {"stages.train.model.budget": "budget", "stages.train.": "", "stages.split.": "split."}
+"""The names of parameters in the pipeline that is made, and those of the arguments."""
 FEWEST, MOST_SEEDS = 3, 100
 
 
@@ -119,7 +121,10 @@ def train(
         check_resumable(plan.name, forecast(plan))
     if file.parent.name:
         prepare(plan.base_dir / "runs" / plan.name)  # so that an import of this folder passes over the split file
-    return shown(run_plan(plan, listener_or_progress(listener), draw=draw_sheet))
+    try:
+        return shown(run_plan(plan, listener_or_progress(listener), draw=draw_sheet))
+    except PlanError as error:  # the data have another task than the parameters are for
+        raise with_names(error, NAMES) from error
 
 
 def _add_seeds(pipeline: AdhocPipeline, dataset: str, seeds: Sequence[int]) -> None:
@@ -166,7 +171,7 @@ def _checked(pipeline: AdhocPipeline, wrong: Sequence[Problem]) -> Plan:
     try:
         plan = pipeline.plan()
     except PlanError as error:
-        named = with_names(error, {"stages.train.model.budget": "budget", "stages.train.": "", "stages.split.": "split."})
+        named = with_names(error, NAMES)
         told = {problem.path for problem in wrong}
         raise PlanError([*wrong, *(problem for problem in named.problems if problem.path not in told)]) from error
     if wrong:

@@ -109,7 +109,7 @@ def with_names(error: PlanError, names: Mapping[str, str]) -> PlanError:
                 return new + path.removeprefix(old)
         return path
 
-    return PlanError([replace(problem, path=named(problem.path)) for problem in error.problems])
+    return PlanError([replace(problem, path=named(problem.path)) for problem in error.problems], ran=error.ran)
 
 
 def name_of_model(model: str | Path) -> str:

@@ -35,6 +35,7 @@ from pipekit.errors import DamagedError, PipekitError, ReadingsError, StageError
 from pipekit.owners import new_owner
 from pipekit.pipeline.accepted import add_accepted
 from pipekit.pipeline.plan import Plan, PlannedStage
+from pipekit.pipeline.planned_tasks import refuse_unfit
 from pipekit.registry.component import import_target
 from pipekit.store.durability import Syncing
 from pipekit.store.leases import lease
@@ -204,6 +205,7 @@ class _Run:
                 for stage in self.plan.stages:
                     if stage.name in chosen:
                         self._stage(stage, only, stage.name in again and not attempt)
+                        refuse_unfit(self.plan, {name: found.artifact for name, found in self.done.items()}, stage.name)
                 return
             except DamagedError as error:
                 self._start_over(error, attempt)

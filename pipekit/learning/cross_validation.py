@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pipekit.contract import Dataset, Sample
 from pipekit.errors import ImageError, UserError
+from pipekit.tasks import stated
 
 OUT_OF_FOLD = "out-of-fold"
 """The split that `evaluate` is asked for to measure a model by its predictions out of fold."""
@@ -39,7 +40,7 @@ def folds_of(dataset: Dataset) -> tuple[int, ...]:
     Raises:
         UserError: there are fewer than three, or labelled images outside test are in none.
     """
-    counts = Counter(fold_of(sample) for sample in dataset if sample.label is not None and sample.split != "test")
+    counts = Counter(fold_of(sample) for sample in dataset if stated(sample) is not None and sample.split != "test")
     outside = counts.pop(0, 0)
     hint = f"Set folds = 5 and fold = 0 in the `split` stage; at least {FEWEST} folds are needed."
     if len(counts) < FEWEST:
@@ -75,10 +76,12 @@ def with_splits(dataset: Dataset, split_of: Callable[[Sample], str]) -> Dataset:
         return (replace(sample, split=split_of(sample)) for sample in dataset.reader(path))
 
     counts: dict[str, Counter[str]] = defaultdict(Counter)
+    splits = Counter[str]()
     for sample in read(dataset.path):
-        if sample.label is not None:
-            counts[sample.split][sample.label] += 1
-    meta = {**dataset.meta, "counts": {name: dict(sorted(found.items())) for name, found in sorted(counts.items())}}
+        splits[sample.split] += 1
+        counts[sample.split].update(sample.labels or (() if sample.label is None else (sample.label,)))
+    named = {name: dict(sorted(found.items())) for name, found in sorted(counts.items()) if found}
+    meta = {**dataset.meta, "counts": named, "splits": dict(sorted(splits.items()))}
     return replace(dataset, reader=read, meta=meta, kept_columns=None, first_of=None)
 
 
@@ -89,7 +92,8 @@ class HeldOut:
     Attributes:
         ids, contents: of the images, and the hashes of their files.
         folds: ``(N,) int64``.
-        rows: ``(N, num_classes) float32`` probabilities; in one more column the score for *none of these*, if there is one.
+        rows: ``(N, num_classes) float32`` probabilities, or numbers in one column. Of classes, one more column may have the
+            score for *none of these*.
             NaN for an image that can't be used.
         problems: why it can't; "" for the others.
     """

@@ -17,7 +17,7 @@ from pipekit.contract import Artifact, Call, Dataset, Params, Slot, StageContrac
 from pipekit.errors import PipekitError, PlanError, Problem, UserError, did_you_mean, place_text
 from pipekit.params import parse_toml
 from pipekit.pipeline.accepted import read_accepted
-from pipekit.pipeline.planned_tasks import task_problems
+from pipekit.pipeline.planned_tasks import task_problems, tasks_of
 from pipekit.pipeline.recorded import recorded_plugin
 from pipekit.pipeline.toml_lines import Place, line_numbers, nearest_line
 from pipekit.registry.component import Component
@@ -294,7 +294,7 @@ class _Checker:
         read |= {name: self._stage(str(name), table, registry, limit) for name, table in tables.items()}
         stages = {name: stage for name, stage in self._wire(tables, read).items() if name not in given}
         order = self._order(stages)
-        for place, message, hint in task_problems(stages, order, tables):
+        for place, message, hint in task_problems(stages, order, tables, tasks_of(given)):
             self._problem(place, message, hint)
         if self._problems or settings is None:
             raise PlanError(self._problems, self._file)

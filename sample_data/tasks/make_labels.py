@@ -22,13 +22,13 @@ NAMES = ("t-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", 
 COUNT, SIDE, ITEM = 1500, 64, 28
 
 
-def main(folder: Path) -> None:
-    pixels, numbers = (_idx(name) for name in ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"))
-    chance = np.random.default_rng(7)
+def main(folder: Path, part: str = "train", seed: int = 7, count: int = COUNT) -> None:
+    pixels, numbers = (_idx(f"{part}-{name}") for name in ("images-idx3-ubyte", "labels-idx1-ubyte"))
+    chance = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
     rows = ["file,labels"]
     corners = [(y, x) for y in (0, SIDE - ITEM) for x in (0, SIDE - ITEM)]
-    for number in range(COUNT):
+    for number in range(count):
         canvas = np.zeros((SIDE, SIDE), np.uint8)
         chosen = chance.choice(len(pixels), int(chance.integers(2, 4)), replace=False)
         for place, item in zip(chance.permutation(len(corners)), chosen, strict=False):

@@ -154,5 +154,5 @@ def test_a_class_whose_groups_are_too_few_is_named(tmp_path: Path) -> None:
 
 def test_an_autoencoder_is_refused(tmp_path: Path) -> None:
     ctx: Any = Trainer(tmp_path, data := images())
-    with pytest.raises(UserError, match="measures classifiers"):
+    with pytest.raises(UserError, match="measures predictions"):
         cross_validate(ctx, data, params(model="autoencoder"))

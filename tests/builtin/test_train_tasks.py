@@ -245,3 +245,43 @@ def test_a_template_for_classes_is_as_before() -> None:
     assert Outputs.of(3) == Outputs("classes", ("0", "1", "2"))
     assert Outputs.of_number("angle", [1.0, 3.0]) == Outputs("number", ("angle",), 2.0, 1.0)
     assert Outputs.of_number("angle", [2.0, 2.0]).spread == 1.0
+
+
+@pytest.mark.parametrize("task", ["multilabel", "number"])
+def test_cross_validation_measures_every_image_by_a_model_that_did_not_see_it(trial: Trial, task: str) -> None:
+    draw(trial.path, 36)
+    plan = stages(task, cross_validate=True, epochs=6)
+    plan["split"] |= {"fractions": {"train": 1.0}, "folds": 3, "fold": 0}
+    plan["report"]["split"] = "out-of-fold"
+    done = trial.run({name: plan[name] for name in ("photos", "split", "model", "report")})
+    info = json.loads((done.artifact("model").path / "model.json").read_text())
+    folds = info["cross_validation"]["folds"]
+    assert [row["images"] for row in folds] == [12, 12, 12]
+    report = done.artifact("report")
+    metrics = json.loads((report.path / "metrics.json").read_text())
+    assert (metrics["num_images"], metrics["split"], metrics["folds"]["number"]) == (36, "out-of-fold", 3)
+    rows = rows_of(report.path / "predictions.csv")
+    assert {row["fold"] for row in rows} == {"1", "2", "3"}
+    page = (report.path / "report.html").read_text()
+    assert "Cross-validation" in page
+    if task == "multilabel":
+        name = metrics["folds"]["figure"]
+        assert info["fitted_on"] == "folds"
+        assert metrics["per_label"]["red"]["threshold"] == info["thresholds"]["red"]
+        for row in rows:
+            thresholds = folds[int(row["fold"]) - 1]["thresholds"]
+            said = [label for label in info["classes"] if float(row[f"p:{label}"]) >= thresholds[label]]
+            assert json.loads(row["predicted"]) == said, "each fold's images by the thresholds of its own model"
+        assert metrics["baseline"]["macro_f1"] > 0, "labels of most images, although the split train is empty"
+    else:
+        name = "MAE"
+        interval = info["value"]["interval"]
+        assert (interval["from"], interval["images"]) == ("folds", 36)
+        errors = sorted(abs(float(row["error"])) for row in rows)
+        assert interval["half_width"] == pytest.approx(errors[33], abs=1e-5), "the 34th of 36: (36 + 1) 0.9, rounded up"
+        for row in rows:
+            half = folds[int(row["fold"]) - 1]["interval"]["half_width"]
+            assert float(row["high"]) - float(row["low"]) == pytest.approx(2 * half, abs=1e-5)
+        assert metrics["mae"]["value"] == pytest.approx(np.mean(errors), abs=1e-6)
+    assert [row["value"] for row in metrics["folds"]["rows"]] == [row[name] for row in folds]
+    assert f"out of fold {name}" in done.artifact("model").meta["facts"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from pathlib import Path
 from typing import Any
 
@@ -98,18 +97,20 @@ def test_labels_from_boxes_are_corrected_and_not_the_class_that_they_replace(pho
 
 
 def test_suspected_labels_of_one_image_are_one_line() -> None:
+    a, b = {"id": "a.png", "labels": ["cat", "indoor"]}, {"id": "b.png", "labels": []}
     listed = [
-        {"id": "a.png", "label": "cat", "suspected": "wrong", "probability": 0.01},
-        {"id": "b.png", "label": "dog", "suspected": "missing", "probability": 0.98},
-        {"id": "a.png", "label": "dog", "suspected": "missing", "probability": 0.9},
+        {**a, "label": "cat", "suspected": "wrong", "probability": 0.01},
+        {**b, "label": "dog", "suspected": "missing", "probability": 0.98},
+        {**a, "label": "dog", "suspected": "missing", "probability": 0.9},
+        {**a, "label": "indoor", "suspected": "wrong", "probability": 0.6},
     ]
-    predicted = {"a.png": {"labels": json.dumps(["cat", "indoor"])}, "b.png": {"labels": "[]"}}
-    rows = _of_several(listed, predicted)
+    rows = _of_several(listed)
     assert [(row["id"], row["label"], row["suggested"]) for row in rows] == [
         ("a.png", "cat|indoor", "dog|indoor"),
         ("b.png", "[]", "dog"),
     ]
-    assert rows[0]["why"] == "cat wrong: p = 0.010, dog missing: p = 0.900"
+    assert rows[0]["why"] == "cat wrong: p = 0.010, dog missing: p = 0.900, indoor wrong: p = 0.600"
+    assert _of_several(listed[3:])[0]["suggested"] == "cat", "if all are more likely right, the first is changed"
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6), max_size=4))

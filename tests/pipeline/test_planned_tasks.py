@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from pipekit import images
 from pipekit.errors import PlanError
 from pipekit.pipeline.plan import load_plan
+from tests.conftest import Trial
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +29,7 @@ def problems(stages: dict[str, Any], **more: Any) -> dict[str, str]:
     return {problem.path: problem.message for problem in caught.value.problems}
 
 
-def test_seven_mistakes_about_several_labels_are_told_at_once() -> None:
+def test_six_mistakes_about_several_labels_are_told_at_once() -> None:
     found = problems(
         {
             "photos": {"use": "import.csv", "path": "labels.csv", "task": "multilabel"},
@@ -38,22 +42,20 @@ def test_seven_mistakes_about_several_labels_are_told_at_once() -> None:
                 "metrics": ["rmse"],
                 "label_mode": "sparse",
                 "class_weights": "balanced",
-                "cross_validate": True,
             },
         }
     )
     assert list(found) == [
         "stages.tiles.use",
-        *(f"stages.train.{name}" for name in ("model", "label_mode", "loss", "metrics", "cross_validate", "class_weights")),
+        *(f"stages.train.{name}" for name in ("model", "label_mode", "loss", "metrics", "class_weights")),
     ]
     assert "does not support several labels" in found["stages.tiles.use"]
-    assert found["stages.train.cross_validate"].startswith("cross_validate: cross-validation supports classes alone")
 
 
-def test_boxes_as_labels_are_several_labels_and_a_fold_is_cross_validation() -> None:
+def test_boxes_as_labels_are_several_labels() -> None:
     photos = {"use": "import.coco", "path": "coco", "labels_from": "boxes"}
-    found = problems({"photos": photos, "split": {"use": "split"}, "train": {"use": "train", "fold": 2}})
-    assert list(found) == ["stages.train.fold"]
+    found = problems({"photos": photos, "split": {"use": "split"}, "train": {"use": "train", "loss": "mse"}})
+    assert list(found) == ["stages.train.loss"]
 
 
 def test_an_import_with_another_mistake_states_its_task_too() -> None:
@@ -82,6 +84,8 @@ def test_a_number_and_the_mistakes_of_the_file_are_told_together() -> None:
         ({"task": "number"}, {"ops": "rotate(9)", "keep_value": True}),
         ({"task": "multilabel"}, {"mixup": 0.2, "threshold": 0.5}),
         ({"task": "multilabel"}, {"model": "auto"}),
+        ({"task": "multilabel"}, {"cross_validate": True}),
+        ({"task": "number"}, {"cross_validate": True}),
         ({}, {"label_mode": "sparse"}),
     ],
 )
@@ -118,3 +122,37 @@ def test_a_stage_of_a_plugin_checks_its_own_parameters_and_may_change_the_task(t
     photos = {"use": "import.csv", "path": "labels.csv", "task": "multilabel"}
     table = {"photos": photos, "ask": {"use": "ask", "label": "x"}, "train": {"use": "train", "loss": "mse"}}
     assert problems(table, plugins=["asking.py"]) == {"stages.ask.label": "label = 'x': not for multilabel"}
+
+
+TRAINED = {
+    "split": {"use": "split", "dataset": "photos"},
+    "tiles": {"use": "tile", "dataset": "split"},
+    "train": {"use": "train", "dataset": "split", "model": "hog_svm", "loss": "huber", "metrics": ["rmse"]},
+}
+
+
+def test_a_task_that_only_the_data_have_is_checked_right_after_the_import(trial: Trial) -> None:
+    """Roboflow's tables need no `task`: all that does not fit is listed before the next stage, without TensorFlow."""
+    (trial.path / "photos").mkdir()
+    names = [f"{number}.png" for number in range(4)]
+    for number, name in enumerate(names):
+        images.write(trial.path / "photos" / name, np.full((8, 8, 3), 10 * number, np.uint8))
+    rows = [f"{name}, {number % 2}, {number // 2}" for number, name in enumerate(names)]
+    (trial.path / "photos" / "_classes.csv").write_text("\n".join(["filename, cat, dog", *rows]) + "\n")
+    photos = {"use": "import.roboflow_labels", "path": "photos"}
+    with pytest.raises(PlanError, match=r"4 problems in .*; nothing after 'photos' was run") as caught:
+        trial.run({"photos": photos, **TRAINED})
+    paths = [problem.path for problem in caught.value.problems]
+    assert paths == ["stages.tiles.use", *(f"stages.train.{name}" for name in ("model", "loss", "metrics"))]
+    assert [told["stage"] for told in trial.told("stage_finished")] == ["photos"]
+    assert pickle.loads(pickle.dumps(caught.value)).ran == "photos"
+    trial.run({"photos": photos, "split": {**TRAINED["split"], "fractions": {"train": 1.0}}})
+
+
+def test_a_dataset_that_is_there_already_states_its_task(trial: Trial) -> None:
+    (trial.path / "photos").mkdir()
+    images.write(trial.path / "photos" / "a.png", np.zeros((8, 8, 3), np.uint8))
+    (trial.path / "photos" / "_classes.csv").write_text("filename, cat, dog\na.png, 1, 0\n")
+    made = trial.run({"photos": {"use": "import.roboflow_labels", "path": "photos"}}).artifact("photos")
+    found = problems(TRAINED, given={"photos": made})
+    assert list(found) == ["stages.tiles.use", "stages.train.model", "stages.train.loss", "stages.train.metrics"]

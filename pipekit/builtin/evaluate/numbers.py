@@ -56,7 +56,7 @@ def measure(ctx: Context, found: Answered, params: EvaluateParams) -> dict[str, 
         "value": {"name": found.classes[0], "unit": about.get("unit", "")},
         **{name: interval(value, *bounds[name]) for name, value in values.items()},
         "baseline": {"rule": "the mean of the training images", "value": mean, **constant},
-        "prediction_interval": _coverage(true, predicted, about.get("interval"), found.groups),
+        "prediction_interval": _coverage(found, about.get("interval")),
         "slices": task_slices.of_numbers(ctx, found, params, true, predicted),
     }
     return metrics | {"doubts": [*doubts(metrics), *few(true, found.groups)]}
@@ -71,21 +71,28 @@ def _training_mean(found: Answered) -> float:
     return float(np.mean(values or truth(found)))
 
 
-def _coverage(true: NDArray[np.float64], predicted: NDArray[np.float64], of_val: Any, groups: Any) -> dict[str, Any] | None:
+def half_widths(found: Answered) -> NDArray[np.float64]:
+    """``(N,)``: half of the width of each image's prediction interval, which is another one in each fold; NaN for none."""
+    listed = found.of_folds("interval", found.info.get("value", {}).get("interval"))
+    return np.array([np.nan if some is None else some["half_width"] for some in listed], np.float64)
+
+
+def _coverage(found: Answered, fitted: Any) -> dict[str, Any] | None:
     """The interval that was fitted on val, with the share of these images whose number lies in it."""
-    if not of_val:
+    half = half_widths(found)
+    if not fitted or np.isnan(half).any():
         return None
-    inside = np.abs(true - predicted) <= of_val["half_width"]
-    return {**of_val, "coverage": intervals.share_of(inside, groups)}
+    inside = np.abs(truth(found) - found.rows[:, 0]) <= half
+    return {**fitted, "coverage": intervals.share_of(inside, found.groups)}
 
 
 def predictions(found: Answered, metrics: dict[str, Any], paths: bool = True) -> str:
     """``predictions.csv``: the number of each image, its prediction, the prediction interval, the error."""
-    half = (metrics["prediction_interval"] or {}).get("half_width")
+    widths = half_widths(found).tolist()
     head, last = last_columns(found, paths)
     rows = []
-    for sample, said, more in zip(found.samples, found.rows[:, 0].tolist(), last, strict=True):
-        bounds = ["", ""] if half is None else [f"{said - half:.{DECIMALS}f}", f"{said + half:.{DECIMALS}f}"]
+    for sample, said, half, more in zip(found.samples, found.rows[:, 0].tolist(), widths, last, strict=True):
+        bounds = ["", ""] if np.isnan(half) else [f"{said - half:.{DECIMALS}f}", f"{said + half:.{DECIMALS}f}"]
         true = float(sample.value or 0.0)
         rows.append([sample.id, repr(true), f"{said:.{DECIMALS}f}", *bounds, f"{said - true:.{DECIMALS}f}", *more])
     return table_of(rows, ["id", "value", "predicted", "low", "high", "error", *head])
@@ -132,8 +139,9 @@ def _summary(metrics: dict[str, Any]) -> Section:
     if found := metrics["prediction_interval"]:
         words += (
             f"\n\nThe prediction interval is the prediction plus or minus {found['half_width']:.4g}{unit} (split conformal, "
-            f"{found['images']:,} images of val): {found['level']:.0%} of new images like these should lie in it, and of the "
-            f"evaluated ones {estimate_words(found['coverage'])} did."
+            f"{found['images']:,} images {'out of fold' if found.get('from') == 'folds' else 'of val'}): {found['level']:.0%} "
+            f"of new images like these should lie in it, and of the evaluated ones {estimate_words(found['coverage'])} did"
+            + (", each with the interval of its fold's model." if "folds" in metrics else ".")
         )
     else:
         words += "\n\nThere is no prediction interval: it needs at least 9 labelled images of val."

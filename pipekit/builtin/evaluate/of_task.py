@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipekit.builtin.evaluate import folds_of_tasks
 from pipekit.builtin.evaluate.grouping import groups_of
 from pipekit.builtin.evaluate.outputs import write_page
 from pipekit.contract import Context, Dataset, Failure, Picture, Report, Sample, Section
 from pipekit.errors import ImageError, UserError
 from pipekit.files import PlainTable
-from pipekit.learning.answers import Answers
+from pipekit.learning.answers import Answer, Answers
+from pipekit.learning.cross_validation import OUT_OF_FOLD, HeldOut, fold_of
 from pipekit.learning.known_groups import known_groups
 from pipekit.learning.linear_head import read_head
 from pipekit.learning.predictor import load_predictor, read_model_info
@@ -51,6 +53,15 @@ class Answered:
     info: Mapping[str, Any]
     dataset: Dataset
     split: str
+    folds: NDArray[np.int64] | None = None
+    """The fold of each image, where its prediction is that of a model of a cross-validation."""
+
+    def of_folds(self, name: str, otherwise: Any) -> list[Any]:
+        """For each image, what the model that predicted it fitted on its own val images, as ``model.json`` has it."""
+        if self.folds is None:
+            return [otherwise] * len(self)
+        rows = {row["fold"]: row.get(name) for row in self.info["cross_validation"]["folds"]}
+        return [rows.get(fold, otherwise) for fold in self.folds.tolist()]
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -79,12 +90,16 @@ def evaluate_task(ctx: Context, model: Path, task: str, dataset: Dataset, params
     else:
         from pipekit.builtin.evaluate import numbers as module  # type: ignore[no-redef]
     metrics = module.measure(ctx, found, params)
+    if found.folds is not None:
+        metrics["folds"] = folds_of_tasks.measure(found)
     for doubt in metrics.get("doubts", ()):
         ctx.warn(doubt)
     return _write(ctx, found, metrics, params, module)
 
 
 def _answered(ctx: Context, model: Path, task: str, dataset: Dataset, params: EvaluateParams) -> Answered:
+    held = HeldOut.read(model) if params.split == OUT_OF_FOLD else None
+    dataset = dataset if held is None else held.view(dataset)
     every = list(dataset.split(params.split))
     samples = [sample for sample in every if stated(sample) is not None]
     if not samples:
@@ -93,11 +108,8 @@ def _answered(ctx: Context, model: Path, task: str, dataset: Dataset, params: Ev
     info = read_model_info(model, [task])
     if unknown := sorted({*dataset.classes} - {*info["classes"]}) if task == MULTILABEL else []:
         raise UserError(f"the dataset has labels that the model does not know: {', '.join(unknown[:5])}")
-    head = read_head(model, info, ctx.component)
-    predictor = load_predictor(model, ctx.component, lazy=head is not None, tasks=[task])
-    answers = Answers(ctx, predictor, head, dataset, samples, params.batch_size)
     kept, rows, failed = [], [], []
-    for sample, row in answers.of(samples, "predict"):
+    for sample, row in _predicted(ctx, model, task, dataset, samples, params) if held is None else held.of_samples(samples):
         if isinstance(row, ImageError):
             failed.append(Failure(sample.id, row.message, sample.image))
         else:
@@ -110,7 +122,16 @@ def _answered(ctx: Context, model: Path, task: str, dataset: Dataset, params: Ev
     groups = known_groups(kept)
     if params.group_column or params.group_pattern:
         groups = groups_of(kept, range(len(kept)), params.group_column, params.group_pattern).groups
-    return Answered(tuple(kept), table, groups, tuple(failed), info, dataset, params.split)
+    folds = None if held is None else np.array([fold_of(sample) for sample in kept], np.int64)
+    return Answered(tuple(kept), table, groups, tuple(failed), info, dataset, params.split, folds)
+
+
+def _predicted(
+    ctx: Context, model: Path, task: str, dataset: Dataset, samples: list[Sample], params: EvaluateParams
+) -> Iterator[Answer]:
+    head = read_head(model, read_model_info(model, [task]), ctx.component)
+    predictor = load_predictor(model, ctx.component, lazy=head is not None, tasks=[task])
+    return Answers(ctx, predictor, head, dataset, samples, params.batch_size).of(samples, "predict")
 
 
 def resamples_of(params: EvaluateParams) -> int:
@@ -136,11 +157,16 @@ def table_of(rows: Sequence[Sequence[Any]], head: Sequence[str]) -> str:
 
 
 def last_columns(found: Answered, paths: bool) -> tuple[list[str], list[list[Any]]]:
-    """The last columns of ``predictions.csv``: the hash of the image, its group if ``split`` knew any, its path."""
-    head = ["sha256", *(["group"] if found.groups is not None else []), *(["image"] if paths else [])]
+    """The last columns of ``predictions.csv``: the hash of the image, its group if ``split`` knew any, its fold, its path."""
+    head = [
+        "sha256",
+        *(["group"] if found.groups is not None else []),
+        *(["fold"] if found.folds is not None else []),
+        *(["image"] if paths else []),
+    ]
     rows: list[list[Any]] = []
     for at, sample in enumerate(found.samples):
-        group = [] if found.groups is None else [int(found.groups[at])]
+        group = [int(some[at]) for some in (found.groups, found.folds) if some is not None]
         rows.append([sample.sha256, *group, *([sample.image] if paths else [])])
     return head, rows
 
@@ -166,6 +192,8 @@ def _write(ctx: Context, found: Answered, metrics: dict[str, Any], params: Evalu
     about = {"split": found.split, "seed": ctx.seed, "model": found.info}
     (ctx.out_dir / "about.json").write_text(json.dumps(about, indent=1, ensure_ascii=False, default=str) + "\n", "utf-8")
     sections: list[tuple[str, Section]] = list(module.sections(found, metrics, params))
+    if "folds" in metrics:
+        sections.insert(1, ("folds", folds_of_tasks.section(metrics["folds"])))
     curves = ctx.component("report_section", "training").load()(ctx, _About(found.info))
     if curves is not None:
         sections.append(("training", curves))

@@ -38,7 +38,7 @@ def measure(ctx: Context, found: Answered, params: EvaluateParams) -> dict[str, 
     classes, scores = found.classes, found.rows
     true = truth(found)
     thresholds = np.array([float(found.info.get("thresholds", {}).get(name, 0.5)) for name in classes])
-    predicted = scores >= thresholds
+    predicted = scores >= thresholds_of(found)
     bounds = label_intervals.measured(true, scores, predicted, found.groups, resamples_of(params), ctx.rng("bootstrap"))
     averages = figures.averages(true, predicted)
     averages_of = {name: figures.interval(value, *bounds[name]) for name, value in averages.items()}
@@ -92,7 +92,15 @@ def truth(found: Answered) -> NDArray[np.bool_]:
     return np.array([[name in (sample.labels or ()) for name in found.classes] for sample in found.samples], np.bool_)
 
 
+def thresholds_of(found: Answered) -> NDArray[np.float64]:
+    """``(N, C)``: the thresholds of the model that predicted each image, which are others in each fold."""
+    listed = found.of_folds("thresholds", found.info.get("thresholds", {}))
+    return np.array([[float(some.get(name, 0.5)) for name in found.classes] for some in listed])
+
+
 def _training_shares(found: Answered) -> NDArray[np.float64]:
+    if found.folds is not None:  # there is no split train: the models learned from the other folds
+        return np.asarray(truth(found).mean(axis=0), np.float64)
     counts = found.dataset.counts.get("train", {})
     labelled = sum(sample.labels is not None for sample in found.dataset.split("train"))
     return np.array([counts.get(name, 0) / max(1, labelled) for name in found.classes])
@@ -134,11 +142,11 @@ def _of_label(
 
 def predictions(found: Answered, metrics: dict[str, Any], paths: bool = True) -> str:
     """``predictions.csv``: the labels of each image, those that are predicted, and all probabilities."""
-    at = [metrics["per_label"][name]["threshold"] for name in found.classes]
+    at = thresholds_of(found)
     head, last = last_columns(found, paths)
     rows = []
-    for sample, row, more in zip(found.samples, found.rows, last, strict=True):
-        said = [name for name, p, least in zip(found.classes, row, at, strict=True) if p >= least]
+    for sample, row, least_of, more in zip(found.samples, found.rows, at, last, strict=True):
+        said = [name for name, p, least in zip(found.classes, row, least_of, strict=True) if p >= least]
         texts = [json.dumps(list(some), ensure_ascii=False) for some in (sample.labels or (), said)]
         rows.append([sample.id, *texts, *(f"{p:.{DECIMALS}f}" for p in row), *more])
     return table_of(rows, ["id", "labels", "predicted", *(f"p:{name}" for name in found.classes), *head])
@@ -224,7 +232,10 @@ def _labels(metrics: dict[str, Any]) -> Section:
         for name, one in each.items()
     )
     target = metrics["threshold_target"]
-    words = f"The threshold of each label was chosen on val for {target}." if target else "All thresholds are 0.5."
+    where = "on the predictions out of fold" if "folds" in metrics else "on val"
+    words = f"The threshold of each label was chosen {where} for {target}." if target else "All thresholds are 0.5."
+    if "folds" in metrics:
+        words += " The predictions of each fold are measured with the thresholds of that fold's model, which its val gave."
     words += " In brackets: 95 % intervals, where the label has enough images for one."
     tables = (
         Table(heads, decided, "Each label"),
@@ -253,12 +264,12 @@ def _pairs(found: Answered, metrics: dict[str, Any]) -> Section:
 
 def _worst(found: Answered, metrics: dict[str, Any], params: EvaluateParams) -> Section:
     true, names = truth(found), found.classes
-    at = np.array([metrics["per_label"][name]["threshold"] for name in names])
+    at = thresholds_of(found)
     losses = -np.log(np.clip(np.where(true, found.rows, 1 - found.rows), 1e-6, 1)).sum(axis=1)
     order = np.argsort(-losses, kind="stable").tolist()
     captions = []
     for place in order:
-        said = found.rows[place] >= at
+        said = found.rows[place] >= at[place]
         parts = [
             f"{word} {', '.join(name for name, one in zip(names, chosen, strict=True) if one)}"
             for word, chosen in (("missed", true[place] & ~said), ("wrong", said & ~true[place]), ("right", said & true[place]))

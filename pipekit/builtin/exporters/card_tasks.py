@@ -53,7 +53,7 @@ def outputs(info: Mapping[str, Any]) -> Iterator[str]:
         thresholds, target = info.get("thresholds") or {}, info.get("threshold_target")
         listed = ", ".join(f"`{name}` {float(thresholds.get(name, 0.5)):.3f}" for name in shown)
         further = f", and {more} more (model.json)" if more > 0 else ""
-        chosen = f"; the thresholds were chosen on val for {target}" if target else ""
+        chosen = f"; the thresholds were chosen on {_held_out(info)} for {target}" if target else ""
         yield f"Labels with their thresholds, in the order of the outputs: {listed}{further}."
         yield f"An image has each label whose probability reaches its threshold{chosen}."
         return
@@ -72,8 +72,12 @@ def interval(info: Mapping[str, Any]) -> str:
     half = f"{found['half_width']:.4g} {(info['value'].get('unit') or '')}".rstrip()
     return (
         f"Prediction interval: the number plus or minus {half}, which holds {found['level']:.0%} of new images like the "
-        f"{found['images']:,} of val (split conformal)."
+        f"{found['images']:,} {'images out of fold' if found.get('from') == 'folds' else 'of val'} (split conformal)."
     )
+
+
+def _held_out(info: Mapping[str, Any]) -> str:
+    return "the predictions out of fold" if info.get("fitted_on") == "folds" else "val"
 
 
 def results(metrics: Mapping[str, Any]) -> Iterator[Table]:

@@ -104,7 +104,8 @@ def usage_of(trained: Trained) -> str:
     found = interval_of(trained.info)
     if found is None:
         return words
+    held_out = "the images of the folds" if found.get("from") == "folds" else "those of val"
     return (
-        f"{words} Of new numbers like those of val, {found['level']:.0%} lie within {found['half_width']:.4g} of it "
+        f"{words} Of new numbers like {held_out}, {found['level']:.0%} lie within {found['half_width']:.4g} of it "
         "(`value.interval` in `model.json`)."
     )

@@ -13,7 +13,7 @@ from pipekit.columnar import columns_of
 from pipekit.contract import Artifact, Call, Context, Dataset, Embeddings, Finding, Params, Uses, param, stage
 from pipekit.findings import SEVERITIES, problem_of_finding
 from pipekit.passed_over import META, in_key, sentence
-from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, TASKS, supported_by, supports
+from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, TASKS, reasons_of, supported_by, supports
 
 if TYPE_CHECKING:
     from pipekit.builtin.inspect.measured import MeasuredRows
@@ -122,13 +122,14 @@ def inspect(ctx: Context, dataset: Dataset, params: InspectParams, embeddings: E
         for some in _findings(ctx, rows, params, {"dataset": dataset, "features": sight}):
             findings += some
             pictures.begin(some)
+        not_run = _not_run(params, dataset.task)
         others = dataset.meta.get(META, {})
         found = _described(rows, findings) | {META: others, "features": _features(sight, embeddings)}
         with (ctx.out_dir / "inspect.json").open("w", encoding="utf-8", errors="surrogateescape") as file:
             json.dump(found, file, indent=1, ensure_ascii=False, sort_keys=True)
             file.write("\n")
         atlas = _atlas(ctx, rows, params, sight, findings, paths)
-        write_page(ctx, rows, findings, pictures, sentence(others), atlas=atlas, copies=copies)
+        write_page(ctx, rows, findings, pictures, sentence(others), atlas=atlas, copies=copies, not_run=not_run)
     facts = {"images": f"{len(rows):,}"} | {
         line["check"]: _extent(line) for line in found["summary"] if line["severity"] != "info"
     }
@@ -185,14 +186,23 @@ def _failed(dataset: Dataset) -> Iterator[tuple[str, str]]:
             yield failure.id, failure.reason
 
 
+def _not_run(params: InspectParams, task: str) -> dict[str, str]:
+    """The checks of classes that do not run on another task, each with the reason why it has no meaning there; "" for none."""
+    checks = {call.name: call.load() for call in params.checks}
+    return {
+        name: reasons_of(check).get(task, "")
+        for name, check in checks.items()
+        if task not in supported_by(check) and CLASSES in supported_by(check)
+    }
+
+
 def _findings(ctx: Context, rows: MeasuredRows, params: InspectParams, more: Mapping[str, Any]) -> Iterator[list[Finding]]:
     """The findings of all checks. A check that fails becomes a warning; the others still run. So does a wrong finding."""
     task = more["dataset"].task
-    left_out = [call.name for call in params.checks if task not in supported_by(call.load())]
-    if missed := [call.name for call in params.checks if call.name in left_out and CLASSES in supported_by(call.load())]:
-        ctx.warn(f"these checks do not support {TASKS[task]} yet and did not run: {', '.join(missed)}")
+    if unsupported := ", ".join(name for name, why in _not_run(params, task).items() if not why):
+        ctx.warn(f"these checks do not support {TASKS[task]} yet and did not run: {unsupported}")
     for call in params.checks:
-        if call.name in left_out:
+        if task not in supported_by(call.load()):
             continue
         found: list[Finding] = []
         wrong: list[str] = []

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipekit.contract import Context, Finding, Picture, Section, Table
 from pipekit.page.markdown import literal
-from pipekit.tasks import MULTILABEL, labels_in, several_as_text
+from pipekit.tasks import MULTILABEL, TASKS, labels_in, several_as_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -103,10 +103,12 @@ def write_page(
     others: str = "",
     atlas: Section | None = None,
     copies: Copies | None = None,
+    not_run: Mapping[str, str] | None = None,
 ) -> None:
     """Write the page.
 
     Args:
+        not_run: the checks that did not run on this task, each with the reason.
         others: a sentence about the files that the import skipped.
         atlas: the map of the images.
         copies: what was found by features.
@@ -116,7 +118,7 @@ def write_page(
     by_check: dict[str, list[Finding]] = defaultdict(list)
     for finding in findings:
         by_check[finding.check].append(finding)
-    sections = [("overview", _overview(rows, by_check, others, copies))]
+    sections = [("overview", _overview(rows, by_check, others, copies, not_run or {}))]
     for check, found in ctx.track(by_check.items(), total=len(by_check), label="page", unit="checks"):
         sections.append((check, _section(ctx, check, found, pictures.of(check))))
     if atlas is not None:
@@ -161,7 +163,13 @@ def _count_of(findings: Sequence[Finding], severity: str) -> int:
     return sum(finding.severity == severity for finding in findings)
 
 
-def _overview(rows: MeasuredRows, by_check: Mapping[str, Sequence[Finding]], others: str, copies: Copies | None) -> Section:
+def _overview(
+    rows: MeasuredRows,
+    by_check: Mapping[str, Sequence[Finding]],
+    others: str,
+    copies: Copies | None,
+    not_run: Mapping[str, str],
+) -> Section:
     """The findings by their check, and the images of each class."""
     lines = [
         (_title(found), found[0].severity, len(found), len({name for finding in found for name in finding.samples}) or "all")
@@ -184,7 +192,11 @@ def _overview(rows: MeasuredRows, by_check: Mapping[str, Sequence[Finding]], oth
     words = "" if by_check else "Nothing wrong was found."
     if others:
         words = f"{words} The import {literal(others)}.".strip()
-    return Section("Overview", f"{words} {_by_features(copies)}".strip(), tables=tuple(tables))
+    words = f"{words} {_by_features(copies)}"
+    if not_run:
+        listed = "; ".join(f"{name} ({why or 'not supported yet'})" for name, why in not_run.items())
+        words += f" Checks of classes that did not run on {TASKS[rows.task]}: {listed}."
+    return Section("Overview", words.strip(), tables=tuple(tables))
 
 
 def _files(rows: MeasuredRows) -> Section:

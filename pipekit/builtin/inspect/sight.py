@@ -16,9 +16,15 @@ from pipekit.learning.embeddings import Embedded
 from pipekit.learning.near_copies import Copies, find_copies, neighbours_of
 from pipekit.learning.neighbours import Directions, Neighbours, nearest_of
 from pipekit.learning.out_of_fold import FOLDS, OutOfFold, out_of_fold
+from pipekit.learning.out_of_fold_tasks import LabelsOutOfFold, labels_out_of_fold, numbers_out_of_fold
+from pipekit.tasks import labels_in
 
 FEWEST_A_CLASS = 10
-"""Minimum number of images of a class; smaller classes have no out-of-fold probabilities."""
+"""Minimum number of images of a class; smaller classes have no out-of-fold probabilities. As many images must also be
+without it where images have several labels."""
+
+FEWEST_NUMBERS = 20
+"""Minimum number of images with a number."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +42,25 @@ class Judged:
     classes: Sequence[str]
     labels: NDArray[np.int64]
     found: OutOfFold
+
+
+@dataclass(frozen=True, eq=False)
+class JudgedLabels:
+    """Images with several labels, and what a model says of them that did not learn from them.
+
+    Attributes:
+        numbers: ``(N,)``, the numbers of the images among the rows.
+        labels: those that enough images have, and enough have not.
+        given: ``(N, L)``, which of them the images have.
+        left_out: the other labels.
+    """
+
+    ids: Sequence[str]
+    numbers: NDArray[np.int64]
+    labels: Sequence[str]
+    given: NDArray[np.bool_]
+    found: LabelsOutOfFold
+    left_out: Sequence[str]
 
 
 class Sight:
@@ -73,6 +98,46 @@ class Sight:
             self.__dict__["_judged"] = self._judge(rows)
         judged: Judged | None = self.__dict__["_judged"]
         return judged
+
+    def judged_labels(self, rows: MeasuredRows) -> JudgedLabels | None:
+        """Images with several labels, with out-of-fold probabilities; None if too few images have each label."""
+        if "_judged_labels" not in self.__dict__:
+            self.__dict__["_judged_labels"] = self._judge_labels(rows)
+        judged: JudgedLabels | None = self.__dict__["_judged_labels"]
+        return judged
+
+    def _judge_labels(self, rows: MeasuredRows) -> JudgedLabels | None:
+        chosen, places, codes = self._labelled(rows)
+        sets = [set(labels_in(name) or ()) for name in rows.texts["label"].names]
+        names = sorted(set().union(*sets))
+        given = np.array([[name in some for name in names] for some in sets], np.bool_).reshape(len(sets), len(names))[codes]
+        having = given.sum(axis=0)
+        enough = (having >= FEWEST_A_CLASS) & (len(given) - having >= FEWEST_A_CLASS)
+        groups = _groups(rows, places)
+        if not enough.any() or len(np.unique(groups)) < FOLDS:
+            return None
+        given = given[:, enough]
+        found = labels_out_of_fold(self.embedded.table, given, groups, self._ctx.rng("out of fold"), rows=chosen)
+        labels = [name for name, kept in zip(names, enough, strict=True) if kept]
+        others = [name for name in names if name not in labels]
+        return JudgedLabels([self.embedded.ids[n] for n in chosen.tolist()], places, labels, given, found, others)
+
+    def judged_numbers(self, rows: MeasuredRows) -> tuple[list[str], NDArray[np.float64], NDArray[np.float64]] | None:
+        """Ids, numbers, and predictions out of fold; None with fewer than :data:`FEWEST_NUMBERS` images."""
+        chosen, places, codes = self._labelled(rows)
+        groups = _groups(rows, places)
+        if len(chosen) < FEWEST_NUMBERS or len(np.unique(groups)) < FOLDS:
+            return None
+        values = np.array([float(name) for name in rows.texts["label"].names])[codes]
+        found = numbers_out_of_fold(self.embedded.table, values, groups, self._ctx.rng("out of fold"), rows=chosen)
+        return [self.embedded.ids[n] for n in chosen.tolist()], values, found
+
+    def _labelled(self, rows: MeasuredRows) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """The rows of ``embedded`` with a label, the numbers of their images, and the codes of their labels."""
+        places = self.places(rows)
+        codes = np.where(places >= 0, rows.texts["label"].codes[places], -1)
+        chosen = np.flatnonzero(codes >= 0)
+        return chosen, places[chosen], codes[chosen]
 
     def _judge(self, rows: MeasuredRows) -> Judged | None:
         places = self.places(rows)

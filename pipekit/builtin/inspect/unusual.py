@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
 from math import sqrt
 from typing import Any
 
@@ -10,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipekit.builtin.inspect.measured import MeasuredRows
-from pipekit.builtin.inspect.sight import Judged, Sight
+from pipekit.builtin.inspect.sight import FEWEST_A_CLASS, Judged, Sight
 from pipekit.contract import Finding
 from pipekit.learning.label_errors import suspects_of_dataset
+from pipekit.tasks import CLASSES, MULTILABEL
 
 FEWEST = 20
 """Minimum number of images to compare an image with."""
@@ -28,6 +30,8 @@ def find_foreign(rows: Sequence[Mapping[str, Any]], sight: Sight, spreads: float
     places = sight.places(measured)
     usable = places >= 0
     codes = measured.texts["label"].codes[places]
+    if measured.task != CLASSES:  # an image is compared with all, not with those of the same labels or number
+        codes = np.full_like(codes, -1)
     scores = _closeness(sight.neighbours.similarities, sight.neighbours.numbers, places, measured.groups)
     found: dict[int, float] = {}
     for code in np.unique(codes[usable]).tolist():
@@ -112,7 +116,11 @@ def suspected(judged: Judged) -> list[dict[str, Any]]:
 
 def find_alike(rows: Sequence[Mapping[str, Any]], sight: Sight, apart: float) -> Iterator[Finding]:
     """Pairs of classes with a low accuracy between them, out of fold, each class counted alike."""
-    judged = sight.judged(MeasuredRows.of(rows))
+    measured = MeasuredRows.of(rows)
+    if measured.task == MULTILABEL:
+        yield from _alike_labels(measured, sight, apart)
+        return
+    judged = sight.judged(measured)
     if judged is None:
         return
     found = []
@@ -133,14 +141,53 @@ def find_alike(rows: Sequence[Mapping[str, Any]], sight: Sight, apart: float) ->
         )
 
 
+def _alike_labels(rows: MeasuredRows, sight: Sight, apart: float) -> Iterator[Finding]:
+    """The same for several labels, on the images that have one of the two; by the picture alone, since the other labels of an
+    image tell which of two labels it has.
+    """
+    judged = sight.judged_labels(rows)
+    if judged is None:
+        return
+    share = judged.given.mean(axis=0)
+    p = judged.found.by_picture.clip(1e-6, 1 - 1e-6)
+    odds = np.log(p / (1 - p)) - np.log(share / (1 - share))
+    found = []
+    for first, second in combinations(range(len(judged.labels)), 2):
+        one, other = judged.given[:, first], judged.given[:, second]
+        if min((one & ~other).sum(), (other & ~one).sum()) < FEWEST_A_CLASS:
+            continue
+        more = odds[:, first] > odds[:, second]
+        accuracy, high = _balanced(more[one & ~other], ~more[other & ~one])
+        if high < apart:
+            found.append((accuracy, high, judged.labels[first], judged.labels[second]))
+    for accuracy, high, name, another in sorted(found)[:SHOWN]:
+        yield Finding(
+            "alike_classes",
+            "warning",
+            f"the labels {name} and {another} can hardly be told apart: of images with one of them, a classifier on features "
+            f"finds the right one for {100 * accuracy:.0f} % (at most {100 * high:.0f} %); chance is 50 %. Are the labels "
+            "mixed, or is the difference too small for the picture's size?",
+            (),
+            {"classes": [name, another], "balanced_accuracy": round(accuracy, 4), "high": round(high, 4), "remove": []},
+        )
+
+
 def _between(judged: Judged, first: int, second: int) -> tuple[float, float]:
     """The balanced accuracy between two classes, and the upper end of its 95 % interval."""
-    recalls, variance = [], 0.0
+    found = judged.found.probabilities
+    rights = []
     for one, other in ((first, second), (second, first)):
-        rows = judged.found.probabilities[judged.labels == one]
-        right = int((rows[:, one] > rows[:, other]).sum())
-        share = (right + 0.5) / (len(rows) + 1)
-        recalls.append(right / len(rows))
-        variance += share * (1 - share) / (len(rows) + 1)
+        rows = found[judged.labels == one]
+        rights.append(rows[:, one] > rows[:, other])
+    return _balanced(*rights)
+
+
+def _balanced(*rights: NDArray[np.bool_]) -> tuple[float, float]:
+    """The mean of two recalls, and the upper end of its 95 % interval, from which images of each class are right."""
+    recalls, variance = [], 0.0
+    for right in rights:
+        share = (int(right.sum()) + 0.5) / (len(right) + 1)
+        recalls.append(int(right.sum()) / len(right))
+        variance += share * (1 - share) / (len(right) + 1)
     accuracy = sum(recalls) / 2
     return accuracy, min(1.0, accuracy + Z_95 * sqrt(variance) / 2)

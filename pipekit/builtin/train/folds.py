@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from pipekit.builtin.train import record
-from pipekit.builtin.train.choose import RULE, choose, published, variant_params
+from pipekit.builtin.train import folds_of_tasks, record
+from pipekit.builtin.train.choose import RULE, RULE_OF_LOSS, choose, published, variant_params
 from pipekit.builtin.train.classes import needs_classes
 from pipekit.builtin.train.params import TrainParams
 from pipekit.builtin.train.stage import learn
@@ -30,8 +30,11 @@ from pipekit.learning.cross_validation import OUT_OF_FOLD, HeldOut, fold_of, fol
 from pipekit.learning.linear_head import read_head
 from pipekit.learning.predictor import keras_predictor, read_model_info
 from pipekit.learning.significance import exact
+from pipekit.tasks import CLASSES, stated
 
 POOLED = f"{RULE}; the accuracies are those of the val images of all folds"
+
+POOLED_LOSS = f"{RULE_OF_LOSS}; the losses are those of the val images of all folds"
 
 BATCH = 32
 """Images that are predicted at once."""
@@ -44,34 +47,40 @@ def cross_validate(ctx: Context, dataset: Dataset, params: TrainParams) -> Model
         UserError: the dataset has no folds, a class has fewer images than there are folds, or the model is no classifier.
     """
     if not needs_classes(params.model.load(), params):
-        raise UserError("cross-validation measures classifiers, and this model is an autoencoder", "Train it without folds.")
+        raise UserError("cross-validation measures predictions, and this model is an autoencoder", "Train it without folds.")
     folds = folds_of(dataset)
-    _check_sizes(ctx, dataset, folds)
-    if num_test := sum(dataset.counts.get("test", {}).values()):
+    (_check_sizes if dataset.task == CLASSES else folds_of_tasks.check_sizes)(ctx, dataset, folds)
+    if num_test := _labelled_in(dataset, "test"):
         ctx.event("note", message=f"{num_test:,} test images stay out of the folds: no model learns from them")
     infos: list[Mapping[str, Any]] = []
     parts: list[HeldOut] = []
     for fold in folds:
         ctx.event("note", message=f"fold {fold} of {len(folds)}")
         made = ctx.variant(_with_budget(params, len(folds)).model_copy(update={"fold": fold}))
-        infos.append(read_model_info(made.path))
+        infos.append(read_model_info(made.path, [dataset.task]))
         parts.append(HeldOut.read(made.path))
     held = HeldOut.joined(parts)
     ctx.event("note", message="the model of all images")
     call, choice = _chosen(params, infos)
     final = ctx.variant(_final(params, call, infos, dataset))
     held.write(ctx.out_dir)
-    rows = list(_rows(dataset, held, folds, infos))
-    more = {**choice, "cross_validation": {"folds": rows, "val": "the next fold"}}
-    hits, total = sum(row["correct"] for row in rows), sum(row["images"] for row in rows)
+    if dataset.task == CLASSES:
+        rows = list(_rows(dataset, held, folds, infos))
+        hits, total = sum(row["correct"] for row in rows), sum(row["images"] for row in rows)
+        name, figure, own = "accuracy", hits / max(1, total), {}
+    else:
+        rows = folds_of_tasks.rows(dataset, held, folds, infos)
+        name, figure = folds_of_tasks.figure(dataset, held)
+        own = folds_of_tasks.fitted_on_folds(dataset, held, read_model_info(final.path, [dataset.task]), params)
+    more = {**choice, **own, "cross_validation": {"folds": rows, "val": "the next fold"}}
     meta = published(ctx, final, more)
     identity = [final.digest, more, held.plain()]
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    facts = {"model": call.name, "folds": str(len(folds)), "out of fold accuracy": f"{hits / max(1, total):.3f}"}
+    facts = {"model": call.name, "folds": str(len(folds)), f"out of fold {name}": f"{figure:.3f}"}
     return ctx.artifact(
         Model,
         digest=digest,
-        headline=f"{call.name}, trained on all images; accuracy {hits / max(1, total):.3f} out of fold, in {len(folds)} folds",
+        headline=f"{call.name}, trained on all images; {name} {figure:.3f} out of fold, in {len(folds)} folds",
         facts=facts | {name: value for name, value in meta.pop("facts").items() if name == "epochs"},
         **{name: value for name, value in meta.items() if name != "headline"},
     )
@@ -119,7 +128,7 @@ def train_fold(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
     text = json.dumps(info, indent=2, ensure_ascii=False) + "\n"
     (ctx.out_dir / "model.json").write_text(text, "utf-8")
     head = read_head(ctx.out_dir, info, ctx.component)
-    held_out = [sample for sample in dataset.split(OUT_OF_FOLD) if sample.label is not None]
+    held_out = [sample for sample in dataset.split(OUT_OF_FOLD) if stated(sample) is not None]
     answers = Answers(ctx, keras_predictor(model, ctx.out_dir, info), head, dataset, held_out, BATCH)
     held = HeldOut.of(answers.of(held_out, "predict the fold"))
     held.write(ctx.out_dir)
@@ -150,18 +159,21 @@ def _chosen(params: TrainParams, infos: Sequence[Mapping[str, Any]]) -> tuple[Ca
     place = tried[choose([pooled[number] for number in tried])]
     account = [asdict(one) for one in pooled]
     budget_s = template.budget_s(params.model.params)
-    return calls[place], {"chosen_by": "auto", "budget_s": budget_s, "rule": POOLED, "candidates": account}
+    rule = POOLED_LOSS if tried and all(pooled[at].val_accuracy is None for at in tried) else POOLED
+    return calls[place], {"chosen_by": "auto", "budget_s": budget_s, "rule": rule, "candidates": account}
 
 
 def _pooled(found: Sequence[Candidate]) -> Candidate:
     """One candidate over all folds; left out if it was in one of them."""
     first = next((one for one in found if one.left_out), found[0])
-    if first.left_out or any(one.val_accuracy is None for one in found):
-        return first
     number = sum(one.num_val for one in found)
+    loss = sum((one.val_loss or 0.0) * one.num_val for one in found) / number if number else None
+    if first.left_out:
+        return first
+    if any(one.val_accuracy is None for one in found):
+        return replace(first, num_val=number, val_loss=None if any(one.val_loss is None for one in found) else loss)
     hits = sum(round((one.val_accuracy or 0.0) * one.num_val) for one in found)
     low, high = exact(hits, number)
-    loss = sum((one.val_loss or 0.0) * one.num_val for one in found) / number if number else None
     return Candidate(first.template, first.params, first.estimate_s, "", number, hits / number, low, high, loss)
 
 
@@ -169,13 +181,19 @@ def _final(params: TrainParams, call: Call, infos: Sequence[Mapping[str, Any]], 
     """The parameters that train on all images: without val, for as many epochs as the folds kept in the middle."""
     plain = params.model_copy(update={"cross_validate": False})
     plain = plain if call is params.model else variant_params(plain, call)
-    if sum(dataset.counts.get("val", {}).values()) or plain.keep == "last":
+    if _labelled_in(dataset, "val") or plain.keep == "last":
         return plain
     changes: dict[str, Any] = {"keep": "last", "patience": None}
     if not hasattr(call.load(), "fit"):
         kept = [int(info["kept_epoch"]) for info in infos if info["template"] == call.name]
         changes["epochs"] = max(round(median(kept)) if kept else params.epochs, floor(params.warmup_epochs) + 1)
     return plain.model_copy(update=changes)
+
+
+def _labelled_in(dataset: Dataset, split: str) -> int:
+    if dataset.task == CLASSES:
+        return sum(dataset.counts.get(split, {}).values())
+    return sum(stated(sample) is not None for sample in dataset.split(split))
 
 
 def _rows(

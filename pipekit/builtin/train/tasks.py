@@ -55,9 +55,6 @@ def problems_of(task: str, template: Any, params: TrainParams) -> Iterator[tuple
     for metric in params.metrics if params.metrics != DEFAULT else ():
         if not _fits(metric, METRICS[task], task):
             yield "metrics", f"metric {name_of(metric)!r}: choose among {', '.join(METRICS[task])}"
-    if params.cross_validate or params.fold is not None:
-        which = "cross_validate" if params.cross_validate else "fold"
-        yield which, f"{which}: cross-validation supports classes alone yet; omit it"
     if params.class_weights == "balanced" and (task == NUMBER or hasattr(template, "fit")):
         what = "numbers have no classes" if task == NUMBER else f"{name!r} is not trained in epochs"
         yield "class_weights", f"class_weights = 'balanced': {what}; omit it"
@@ -143,8 +140,15 @@ def fit_on_val(model: Any, validation: Feed | None, labels: Labels, params: Trai
         rows.append(np.asarray(model(batch.astype(np.float32), training=False), np.float64))
         targets.append(np.asarray(wanted, np.float64))
     found, true = (np.concatenate(some) if some else np.zeros((0, len(labels.classes))) for some in (rows, targets))
-    if labels.mode == NUMBER:
-        return {"value": {"name": labels.classes[0], "interval": half_width(true[:, 0], found[:, 0])}}
+    return fitted(true, found, labels.mode, labels.classes, params)
+
+
+def fitted(
+    true: NDArray[np.float64], found: NDArray[np.float64], task: str, names: Sequence[str], params: TrainParams
+) -> dict[str, Any]:
+    """:func:`fit_on_val` for held-out targets and predictions, ``(N, C)``."""
+    if task == NUMBER:
+        return {"value": {"name": names[0], "interval": half_width(true[:, 0], found[:, 0])}}
     target = Target.read(params.threshold)
-    fitted = [threshold_for(true[:, at] > 0.5, found[:, at], target) for at in range(len(labels.classes))]
-    return {"thresholds": dict(zip(labels.classes, fitted, strict=True)), "threshold_target": str(target)}
+    thresholds = [threshold_for(true[:, at] > 0.5, found[:, at], target) for at in range(len(names))]
+    return {"thresholds": dict(zip(names, thresholds, strict=True)), "threshold_target": str(target)}

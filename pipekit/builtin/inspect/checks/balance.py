@@ -23,6 +23,10 @@ class SplitsParams(Params):
 
 
 @examples.example(examples.imbalance)
+@supports(
+    CLASSES,
+    why={MULTILABEL: "co_occurrence reports rare labels", NUMBER: "outlying_numbers reports how the numbers are distributed"},
+)
 def imbalance(rows: Rows, ctx: Context, params: ImbalanceParams) -> Iterator[Finding]:
     """Classes of very different sizes, and classes that are too small to learn or to measure."""
     found = columns_in(rows)
@@ -44,11 +48,12 @@ def imbalance(rows: Rows, ctx: Context, params: ImbalanceParams) -> Iterator[Fin
 
 
 @examples.example(examples.missing_classes)
+@supports(CLASSES, MULTILABEL, why={NUMBER: "numbers have no classes"})
 def missing_classes(rows: Rows, ctx: Context, params: SplitsParams) -> Iterator[Finding]:
-    """A class without images in an existing split."""
+    """A class, or one of several labels, without images in an existing split."""
     found = columns_in(rows)
-    labels, splits = set(found.tally("label", found.good)), set(found.tally("split")) - {""}
-    have = found.count_pairs("split", "label", found.good)
+    have = found.label_counts()
+    labels, splits = {label for _, label in have} - {"", "[]"}, set(found.tally("split")) - {""}
     for split in sorted(splits):
         absent = sorted(label for label in labels if (split, label) not in have)
         if absent:

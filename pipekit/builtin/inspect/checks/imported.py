@@ -31,6 +31,7 @@ def passed_over(rows: Rows, ctx: Context, params: ImportedParams, dataset: Datas
 
 
 @examples.example(examples.one_class)
+@supports(CLASSES, why={MULTILABEL: "one label is enough to learn from", NUMBER: "numbers have no classes"})
 def one_class(rows: Rows, ctx: Context, params: ImportedParams, dataset: Dataset) -> Iterator[Finding]:
     """Fewer than two classes. A dataset of boxes, keypoints or masks needs none."""
     measured = columns_in(rows)
@@ -44,11 +45,12 @@ def one_class(rows: Rows, ctx: Context, params: ImportedParams, dataset: Dataset
 
 
 @examples.example(examples.similar_names)
+@supports(CLASSES, MULTILABEL, why={NUMBER: "numbers have no names"})
 def similar_names(rows: Rows, ctx: Context, params: ImportedParams) -> Iterator[Finding]:
     """Classes whose names differ only in capitals, in spaces, hyphens and underscores, or in how their letters are encoded."""
     measured = columns_in(rows)
     spelt: dict[str, list[str]] = {}
-    for name in sorted(measured.tally("label", measured.good)):
+    for name in sorted({label for _, label in measured.label_counts()} - {"", "[]"}):
         spelt.setdefault(" ".join(re.split(r"[\s_-]+", unicodedata.normalize("NFKC", name).casefold())).strip(), []).append(
             name
         )

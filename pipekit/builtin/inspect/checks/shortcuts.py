@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pipekit.builtin.inspect import examples
+from pipekit.builtin.inspect.rows import columns_in
 from pipekit.contract import Context, Dataset, Finding, Params, param
+from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, supports
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -21,13 +24,20 @@ class ShortcutsParams(Params):
 
 
 @examples.example(examples.shortcuts)
+@supports(CLASSES, MULTILABEL, NUMBER)
 def shortcuts(rows: Rows, ctx: Context, params: ShortcutsParams, dataset: Dataset | None = None) -> Iterator[Finding]:
     """A small tree on the files' properties, cross-validated; groups of near duplicates are never on both sides.
 
-    A second tree is on the colour casts of a sample of the ``dataset``.
+    A second tree is on the colour casts of a sample of the ``dataset``. With several labels,
+    the ten most frequent ones are tried, images with one against those without it; with numbers, their lower against their
+    upper half.
     """
     from pipekit.builtin.inspect.shortcut_tree import find, find_cast
+    from pipekit.builtin.inspect.two_sides import two_sides
 
-    yield from find(rows, ctx, params.margin)
-    if dataset is not None:
-        yield from find_cast(rows, ctx, dataset, params.margin)
+    for view, about in two_sides(columns_in(rows)):
+        for finding in find(view, ctx, params.margin):
+            yield replace(finding, message=about + finding.message)
+        if dataset is not None:
+            for finding in find_cast(view, ctx, dataset, params.margin):
+                yield replace(finding, message=about + finding.message)
