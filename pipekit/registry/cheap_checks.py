@@ -12,7 +12,7 @@ from typing import Any
 
 from pipekit.columnar import Column, Columns, Few, makes_columns
 from pipekit.contract import Dataset, Sample
-from pipekit.errors import DamagedError, ImageError
+from pipekit.errors import DamagedError, ImageError, Reading, ReadingsError
 from pipekit.files import read_bytes
 from pipekit.images import probe
 from pipekit.images.value_range import DEEP_SUFFIXES, NARROW, read_deep, unread_channels
@@ -34,11 +34,19 @@ MOST_ROWS = 20_000
 """Maximum number of images whose rows are all read. Of more, columns are kept, of which one image more changes a part."""
 
 
-def warnings_of(dataset: Dataset, path: Path) -> Iterator[str]:
+FEWEST_IN_SEVERAL, LEAST_IN_SEVERAL = 10, 0.1
+"""Number of images, and their part of all, that lie in several classes so that these may be several labels of one image."""
+
+
+def warnings_of(dataset: Dataset, path: Path, asking: str = "") -> Iterator[str]:
     """Sentences on what is surely wrong with a dataset's classes.
 
     Args:
         path: where it was read from.
+        asking: the importer of class folders, if nothing says what the same file in two of them means.
+
+    Raises:
+        ReadingsError: ``asking``, and so many files lie in several classes that each may be an image with several labels.
     """
     columns = dataset.columns(contents_and_labels) if len(dataset) > MOST_ROWS else None
     yield from _narrow(dataset.first(LOOKED_AT))
@@ -53,6 +61,8 @@ def warnings_of(dataset: Dataset, path: Path) -> Iterator[str]:
         )
     if len(labels) > 1 or dataset.task != CLASSES:
         found = _among_rows(dataset) if columns is None else _among_columns(columns)
+        if asking and len(found) >= max(FEWEST_IN_SEVERAL, LEAST_IN_SEVERAL * len(dataset)):
+            raise _several(dataset, found, asking)
         if found:
             images = "1 image has" if len(found) == 1 else f"{len(found):,} images have"
             (one, said), (other, otherwise) = ((sample, sample.label or stated(sample)) for sample in found[0])
@@ -61,6 +71,18 @@ def warnings_of(dataset: Dataset, path: Path) -> Iterator[str]:
                 f"{images} {what}. For example: {one.id} is {said!r}, "
                 f"{other.id} is {otherwise!r}. `pipekit inspect` lists them all, with near duplicates{_as_several(dataset)}"
             )
+
+
+def _several(dataset: Dataset, found: Sequence[tuple[Sample, Sample]], importer: str) -> ReadingsError:
+    one, other = found[0]
+    return ReadingsError(
+        f"{len(found):,} of {len(dataset):,} images lie in several classes, such as {one.id} and {other.id}, which are the same file",
+        [
+            Reading("several labels an image", format=f"{importer}:labels_from=copies"),
+            Reading("one class an image, and wrong labels among them", format=f"{importer}:labels_from=source"),
+        ],
+        'There `labels_from = "copies"` or "source" chooses.',
+    )
 
 
 def _as_several(dataset: Dataset) -> str:

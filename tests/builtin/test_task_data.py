@@ -183,6 +183,20 @@ def test_the_same_file_in_two_folders_has_two_labels_on_request(trial: Trial) ->
     assert {sample.id: sample.labels for sample in made} == {"cat/1.png": ("cat", "dog"), "dog/2.png": ("dog",)}
 
 
+def test_many_files_in_two_class_folders_are_asked_about(trial: Trial) -> None:
+    several = [(number, name) for number in range(10) for name in ("bench", "tree")]
+    for number, name in [*several, *((number, "tree") for number in range(10, 20))]:
+        picture(trial.path / f"images/{name}/{number}.png", (40, 50 + number))
+    importer = {"use": "import.folders", "path": "images"}
+    with pytest.raises(ReadingsError, match="10 of 30 images lie in several classes") as caught:
+        trial.run({"photos": importer})
+    choices = [reading.choice for reading in caught.value.readings]
+    assert choices == ["--format folders:labels_from=copies", "--format folders:labels_from=source"]
+    assert trial.run({"photos": {**importer, "labels_from": "source"}}).artifact("photos").task == "classes"
+    made = trial.run({"photos": {**importer, "labels_from": "copies"}}).artifact("photos")
+    assert sorted(len(sample.labels) for sample in made) == [1] * 10 + [2] * 10
+
+
 def test_an_order_of_classes_is_kept_and_part_of_the_digest(trial: Trial) -> None:
     for name in ("low/1.png", "mid/1.png", "high/1.png"):
         picture(trial.path / "photos" / name)
