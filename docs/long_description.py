@@ -1,4 +1,4 @@
-"""README as a package index shows it: a hook of the build, by which the distributions have no picture or link that leads nowhere.
+"""README as a package index shows it: a hook of the build, by which no picture or link of a distribution leads nowhere.
 
 An index shows README without the files beside it. The address at which the files of a release can be read is given to the
 build: ``make release VERSION=0.2.0 FILES=https://…`` (environment variable ``PIPEKIT_FILES``), and pictures and links lead
@@ -29,7 +29,9 @@ def for_index(text: str, files: str) -> str:
         ValueError: the address does not begin with ``https://``.
     """
     if files and not files.startswith("https://"):
-        raise ValueError(f"{VARIABLE}={files!r}: expected an address that begins with https://, such as https://example.org/v1/")
+        raise ValueError(
+            f"{VARIABLE}={files!r}: expected an address that begins with https://, such as https://example.org/v1/"
+        )
     base = f"{files.rstrip('/')}/" if files else ""
     text = _TWO_PICTURES.sub(lambda found: f"![{found[2]}]({found[3]})", text)  # an index has no dark pages
     blocks = re.split(r"(^```.*?^```$)", text, flags=re.MULTILINE | re.DOTALL)

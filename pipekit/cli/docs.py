@@ -41,9 +41,11 @@ def docs(
         ui.warn(f"{name} can't be loaded: {why}")
     for name, why in made.undrawn.items():
         ui.warn(f"no picture of {name}: {why}")
-    pictures = f", {ui.plural(made.num_pictures, 'picture')}" if image is not None else "; with --image also pictures"
+    shown = f", {ui.plural(made.num_pictures, 'picture')}" if image is not None else "; with --image also pictures"
     if made.without:
-        kinds = Counter(name.partition(" ")[0].replace("_", " ") for name in made.without)
-        pictures += f". Without a picture: {', '.join(ui.plural(n, kind) for kind, n in kinds.items())}; the pages say why"
-    ui.say(f"{made.folder / 'index.md'}: {ui.plural(made.num_components, 'component')} of {ui.plural(len(made.kinds), 'kind')}{pictures}")
+        counts = Counter(name.partition(" ")[0].replace("_", " ") for name in made.without)
+        listed = ", ".join(ui.plural(number, kind) for kind, number in counts.items())
+        shown += f". Without a picture: {listed}; the pages say why"
+    components, kinds = ui.plural(made.num_components, "component"), ui.plural(len(made.kinds), "kind")
+    ui.say(f"{made.folder / 'index.md'}: {components} of {kinds}{shown}")
     return 0

@@ -1,7 +1,7 @@
 """The help page of a command: names, types and limits in words, and no summary of a subcommand cut off.
 
-Typer writes ``data <str>`` for an argument, ``[x>=1]`` for a limit, and cuts the summaries of subcommands at 78 columns, also in
-a terminal that is wider.
+Typer writes ``data <str>`` for an argument, ``[x>=1]`` for a limit, and cuts the summaries of subcommands at 78 columns, also
+in a wider terminal.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The pictures on the pages of ``pipekit docs``: what ops and detectors do, what checks find, what sections show, models' layers."""
+"""The pictures on the pages of ``pipekit docs``: what ops, detectors, checks and sections do, and the layers of models."""
 
 from __future__ import annotations
 

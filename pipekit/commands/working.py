@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipekit.commands.brief import Brief
 from pipekit.commands.contact_sheet import draw_sheet
 from pipekit.errors import PlanError, UserError, did_you_mean
 from pipekit.files import expanded
@@ -155,7 +156,7 @@ def add_corrected(
 
 
 @dataclass(frozen=True)
-class Made:
+class Made(Brief):
     """The pictures that one stage made.
 
     Attributes:
