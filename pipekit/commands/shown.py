@@ -115,7 +115,8 @@ class Runs(Brief, tuple[Mapping[str, Any], ...]):
             for run in self
         ]
         return notebook.whole(
-            notebook.table(["run", "started", "status", "seconds", "result"], rows), title=f"{len(self):,} run{'' if len(self) == 1 else 's'}"
+            notebook.table(["run", "started", "status", "seconds", "result"], rows),
+            title=f"{len(self):,} run{'' if len(self) == 1 else 's'}",
         )
 
 
