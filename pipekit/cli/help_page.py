@@ -47,7 +47,7 @@ def _in_words(notes: Sequence[str]) -> Iterator[str]:
         yield note
 
 
-class _Formatter(typer.Context.formatter_class):  # type: ignore[misc, name-defined]
+class _Formatter(typer.Context.formatter_class):  # type: ignore[misc, valid-type]
     """Rewrites the rows that Typer gives it."""
 
     heading = ""
@@ -62,7 +62,7 @@ class _Formatter(typer.Context.formatter_class):  # type: ignore[misc, name-defi
         super().write_dl(rows, col_max, col_spacing)
 
 
-class _Context(TyperCommand.context_class):  # type: ignore[misc, name-defined]
+class _Context(TyperCommand.context_class):  # type: ignore[misc, valid-type]
     formatter_class = _Formatter
 
 

@@ -86,7 +86,7 @@ class Pictures:
         def write(component: Component) -> str:
             if component.kind not in DRAWN or component.name.endswith(".*"):
                 return ""
-            draw = getattr(self, f"_{component.kind}")
+            draw: Callable[[Component], Drawn] = getattr(self, f"_{component.kind}")
             try:
                 data, suffix, words, below = draw(component)
             except Exception as error:  # a plugin's mistake leaves out its own picture alone

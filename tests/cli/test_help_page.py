@@ -1,12 +1,14 @@
-"""The help page of each command: no names of Python's types, no limits in symbols, no summary cut off, at any width."""
+"""What commands print: no names of Python's types, no limits in symbols, no summary cut off, at any width."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
 from pipekit import cli
+from pipekit.cli.export import said_of
 from pipekit.cli.help_page import named, noted, usage_piece
 
 
@@ -48,6 +50,16 @@ def test_the_first_help_page_fits_the_terminal(pipekit, columns: int, monkeypatc
 )
 def test_limits_are_said_in_words(written: str, expected: str) -> None:
     assert noted(written) == expected
+
+
+def test_an_export_says_each_figure_on_its_line() -> None:
+    headline = "checked against the original on 9 images of the split 'test': largest difference 1e-07; correct: 8 of 9"
+    assert said_of(Path("phone"), headline) == [
+        "phone: checked against the original on 9 images of the split 'test'",
+        "  largest difference 1e-07",
+        "  correct: 8 of 9",
+    ]
+    assert said_of(Path("card"), "") == ["card"]
 
 
 def test_names_and_usage() -> None:
