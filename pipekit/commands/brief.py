@@ -15,6 +15,10 @@ class Brief:
 
     __slots__ = ()
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls._repr_pretty_ = Brief._repr_pretty_  # type: ignore[method-assign]  # IPython prefers a dataclass' own repr otherwise
+
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(brief(self))
 

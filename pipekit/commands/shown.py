@@ -234,8 +234,8 @@ def of_comparison(found: Comparison) -> str:
 def of_explanation(found: Explanation) -> str:
     maps = sorted(found.folder.rglob("*.jpg"))  # the filters and a maximised class are PNG files
     files = [*maps, *sorted(found.folder.rglob("*.png"))][:SHOWN_PICTURES]
-    pictures = [notebook.file_picture(file, file.stem, 320) for file in files]
-    return notebook.whole(*pictures, notebook.warnings(found.warnings), title="Explanation")
+    pictures = [(notebook.file_picture(file, file.stem, 320), file.stem.replace("_", " ")) for file in files]
+    return notebook.whole(notebook.gallery(pictures), notebook.warnings(found.warnings), title="Explanation")
 
 
 def of_similar(found: Similar) -> str:
