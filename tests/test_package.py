@@ -123,7 +123,7 @@ def test_with_the_address_of_a_release_its_pictures_and_links_lead_there() -> No
     places = re.findall(r"\]\(https://example\.org/raw/v1\.2\.0/([^)#]+)", text)
     assert len(places) > 25
     assert [place for place in places if not (ROOT / place).exists()] == []
-    assert sum(place.endswith((".jpg", ".svg")) for place in places) == 7
+    assert sum(place.endswith((".jpg", ".svg")) for place in places) == 8
     assert not re.search(r"\]\((?!https://|#)|<picture|<img", text)
     with pytest.raises(ValueError, match="begins with https://"):
         long_description("http://example.org")
