@@ -6,7 +6,8 @@
 # make lint   check style, types and the import layers
 # make bench  run the benchmarks beside their peers, each peer in an environment of its own, and write build/bench.md (hours)
 # make docs   build the documentation into build/docs/index.html, and check its links
-# make release VERSION=0.2.0  give the version to the package and to the changelog, with the date, and build it into dist/
+# make release VERSION=0.2.0  give the version to the package and to the changelog, with the date, and build it into dist/;
+#             FILES=https://… names where the release's files can be read, for the pictures on a package index
 # make next VERSION=0.3.0     begin the changelog of the version after a release
 # make links  check the documentation's links to other sites
 #
@@ -83,14 +84,15 @@ links: $(VENV)/.docs
 
 release: $(VENV)/.dev
 	$(BIN)/python docs/release.py $(VERSION)
-	$(MAKE) dist
+	$(MAKE) dist FILES="$(FILES)"
 
 next: $(VENV)/.dev
 	$(BIN)/python docs/release.py $(VERSION) --open
 
+# FILES: the address of the folder with the files of this release. Without it the long description has no pictures.
 dist: $(VENV)/.dev
 	rm -rf dist
-	$(BIN)/python -m build --outdir dist .
+	PIPEKIT_FILES="$(FILES)" $(BIN)/python -m build --outdir dist .
 	$(BIN)/python -m twine check --strict dist/*
 
 # Regenerate the versions that the tests run with, from the newest that pyproject.toml allows.

@@ -3,6 +3,7 @@
     python benchmarks/sight_auto.py PHOTOS                        # ten draws of ten images a class, 400 others for the test
     python benchmarks/sight_auto.py PHOTOS --images 700 --draws 1
     python benchmarks/sight_auto.py sample_data/textures/images --draws 3 --test 60
+    python benchmarks/sight_auto.py PHOTOS --timed 0 --record benchmarks/cats_and_dogs.csv   # what the gallery's picture shows
 
 PHOTOS is a folder with a folder for each class; with folders train, val and test below it, those are joined. The accuracies of
 the draws are measured in one process, without explanations; the processor time is that of the whole command, report included,
@@ -12,6 +13,7 @@ in its own process with an empty store (``--timed``, default 1). Then the comman
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 import random
@@ -22,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from pipekit.engine.adhoc import AdhocPipeline
 from pipekit.files import image_suffixes
@@ -52,8 +55,8 @@ def draw(every: dict[str, list[Path]], out: Path, images: int, test: int, seed: 
                 shutil.copyfile(path, out / split / label / f"{number:04}{path.suffix.lower()}")
 
 
-def accuracy(folder: Path, budget: str) -> tuple[float, str]:
-    """Accuracy on the test images, and the chosen template."""
+def evaluated(folder: Path, budget: str) -> tuple[dict[str, Any], str]:
+    """The metrics of the test images, and the chosen template."""
     pipeline = AdhocPipeline(settings={"name": folder.name, "seed": 0})
     data = pipeline.add("data", "import.folders", path=str(folder))
     divided = pipeline.add("split", "split", dataset=data)
@@ -62,7 +65,13 @@ def accuracy(folder: Path, budget: str) -> tuple[float, str]:
     outcome = pipeline.run()
     metrics = json.loads((outcome.artifact("report").path / "metrics.json").read_text("utf-8"))
     info = json.loads((outcome.artifact("train").path / "model.json").read_text("utf-8"))
-    return float(metrics["accuracy"]["value"]), str(info["template"])
+    return metrics, str(info["template"])
+
+
+def recorded(draw: int, metrics: dict[str, Any]) -> list[list[Any]]:
+    """Rows of the record: the draw, the class, its test images, and how many of them are right."""
+    classes, matrix = metrics["classes"], metrics["confusion_matrix"]
+    return [[draw, label, sum(row), row[number]] for number, (label, row) in enumerate(zip(classes, matrix, strict=True))]
 
 
 def timed(folder: Path, place: Path, budget: str, offline: bool) -> tuple[float, int]:
@@ -84,19 +93,26 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=10)
     parser.add_argument("--budget", default="3m")
     parser.add_argument("--timed", type=int, default=1, help="draws whose whole command is timed")
+    parser.add_argument("--record", type=Path, help="a CSV file for the right answers of each draw and class")
     chosen = parser.parse_args()
+    record = chosen.record and chosen.record.resolve()
     every = images_of(chosen.photos.resolve())
     with tempfile.TemporaryDirectory() as temporary:
         os.environ["PIPEKIT_STORE"] = str(Path(temporary) / "store")
-        found = []
+        found, rows = [], []
         for seed in range(chosen.draws):
             folder = Path(temporary) / f"draw{seed}"
             draw(every, folder, chosen.images, chosen.test, seed)
             os.chdir(temporary)
-            found.append(accuracy(folder, chosen.budget))
+            metrics, template = evaluated(folder, chosen.budget)
+            found.append((float(metrics["accuracy"]["value"]), template))
+            rows += recorded(seed, metrics)
             print(f"draw {seed}: accuracy {found[-1][0]:.3f}, {found[-1][1]}", flush=True)
         values = [value for value, _ in found]
         print(f"mean {statistics.mean(values):.3f}, {min(values):.3f} to {max(values):.3f}, {len(values)} draws")
+        if record:
+            with record.open("w", encoding="utf-8", newline="") as out:
+                csv.writer(out, lineterminator="\n").writerows([["draw", "class", "tested", "right"], *rows])
         for seed in range(min(chosen.timed, chosen.draws)):
             place = Path(temporary) / f"timed{seed}"
             place.mkdir()

@@ -75,6 +75,7 @@ generate = load_script("generate")
 make_pictures = load_script("make_pictures")
 make_howto_pictures = load_script("make_howto_pictures")
 make_section_pictures = load_script("make_section_pictures")
+make_gallery_pictures = load_script("make_gallery_pictures")
 pages = check_links.pages
 
 
@@ -446,7 +447,7 @@ def test_a_term_is_explained(term: str) -> None:
 # --- pictures ------------------------------------------------------------------------------------------------------------
 
 
-SCRIPTS = (make_pictures, make_howto_pictures, make_section_pictures)
+SCRIPTS = (make_pictures, make_howto_pictures, make_section_pictures, make_gallery_pictures)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,16 @@ import pipekit
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def load_script(name: str) -> Any:
+    """A script of ``docs/``, which is in no package."""
+    place = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
+    assert place is not None
+    assert place.loader is not None
+    module = importlib.util.module_from_spec(place)
+    place.loader.exec_module(module)
+    return module
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     folder = tmp_path_factory.mktemp("dist")
@@ -91,6 +101,42 @@ def test_the_metadata_names_the_distribution_and_its_doors(wheel: zipfile.ZipFil
     assert f"{info}/licenses/LICENSE" in wheel.namelist()
 
 
+def long_description(files: str) -> str:
+    found = load_script("long_description").for_index((ROOT / "README.md").read_text("utf-8"), files)
+    assert isinstance(found, str)
+    return found
+
+
+def test_an_index_shows_no_broken_picture_and_no_broken_link(wheel: zipfile.ZipFile) -> None:
+    (name,) = (name for name in wheel.namelist() if name.endswith("/METADATA"))
+    assert message_from_bytes(wheel.read(name))["Description-Content-Type"] == "text/markdown"
+    text = long_description("")
+    assert text.strip() in wheel.read(name).decode()
+    assert not re.search(r"\]\((?!https://|#)|<picture|<img", text)
+    assert "*[Picture: The top of a report" in text
+    assert "```toml" in text
+    assert len(text) > 0.8 * len((ROOT / "README.md").read_text("utf-8"))
+
+
+def test_with_the_address_of_a_release_its_pictures_and_links_lead_there() -> None:
+    text = long_description("https://example.org/raw/v1.2.0/")
+    places = re.findall(r"\]\(https://example\.org/raw/v1\.2\.0/([^)#]+)", text)
+    assert len(places) > 25
+    assert [place for place in places if not (ROOT / place).exists()] == []
+    assert sum(place.endswith((".jpg", ".svg")) for place in places) == 8
+    assert not re.search(r"\]\((?!https://|#)|<picture|<img", text)
+    with pytest.raises(ValueError, match="begins with https://"):
+        long_description("http://example.org")
+
+
+def test_code_keeps_its_brackets() -> None:
+    script = load_script("long_description")
+    block = "```python\nitems[0](a.md)\n```\n"
+    assert (
+        script.for_index(f"{block}[see `a|b`](b.md#c), [site](https://x.org)", "") == f"{block}see `a|b`, [site](https://x.org)"
+    )
+
+
 def test_the_version_is_written_in_one_place() -> None:
     """In ``pipekit/__init__.py``: the build, the documentation and ``--version`` read it there."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -125,17 +171,8 @@ CODE = 'a = 1\n__version__ = "0.1.0"\n'
 CHANGES = "# Changelog\n\n## 0.2.0, not yet released\n\nMore.\n\n## 0.1.0, 2026-01-02\n\nFirst.\n"
 
 
-def release_script() -> Any:
-    place = importlib.util.spec_from_file_location("release", ROOT / "docs" / "release.py")
-    assert place is not None
-    assert place.loader is not None
-    module = importlib.util.module_from_spec(place)
-    place.loader.exec_module(module)
-    return module
-
-
 def test_one_command_raises_the_version_and_closes_the_changelog_and_another_begins_the_next(tmp_path: Path) -> None:
-    script = release_script()
+    script = load_script("release")
     today = date(2026, 3, 4)
     code, changes = script.raised(CODE, CHANGES, "0.3.0", today, False)
     assert code == CODE.replace("0.1.0", "0.3.0")
@@ -165,4 +202,4 @@ def test_one_command_raises_the_version_and_closes_the_changelog_and_another_beg
 )
 def test_what_can_t_be_released_is_refused(wanted: str, changes: str, is_open: bool, said: str) -> None:
     with pytest.raises(SystemExit, match=re.escape(said)):
-        release_script().raised(CODE, changes, wanted, date(2026, 3, 4), is_open)
+        load_script("release").raised(CODE, changes, wanted, date(2026, 3, 4), is_open)

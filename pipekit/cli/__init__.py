@@ -85,12 +85,36 @@ def help_text(of_plugins: Mapping[str, str] = MappingProxyType({})) -> str:
     Args:
         of_plugins: commands of plugins with their summaries.
     """
-    lines = ["Usage: pipekit [OPTIONS] COMMAND [ARGS]...", "", f"  {DESCRIPTION}"]
+    columns = _columns()
+    lines = ["Usage: pipekit [OPTIONS] COMMAND [ARGS]...", "", *_row("", DESCRIPTION, 0, columns)]
     plugins = {"Plugins": of_plugins} if of_plugins else {}
     for section, entries in {**COMMANDS, **plugins, "Options": OPTIONS}.items():
         width = max(map(len, OPTIONS if entries is OPTIONS else {**commands(), **entries})) + 2
-        lines += ["", f"{section}:", *(f"  {name:<{width}}{summary}".rstrip() for name, summary in entries.items())]
+        lines += ["", f"{section}:"]
+        lines += [line for name, summary in entries.items() for line in _row(name, summary, width, columns)]
     return "\n".join(lines)
+
+
+def _row(name: str, summary: str, width: int, columns: int) -> list[str]:
+    """A name and its summary, wrapped between words where the terminal is narrow."""
+    lines = [f"  {name:<{width}}"]
+    for word in summary.split():
+        if len(lines[-1]) + len(word) > columns and lines[-1].strip() != name:
+            lines[-1] = lines[-1].rstrip()
+            lines.append(" " * (width + 2))
+        lines[-1] += f"{word} "
+    return [line.rstrip() for line in lines]
+
+
+def _columns() -> int:
+    """Columns of the terminal, or what ``COLUMNS`` asks for; 80 for a pipe. Without `shutil`, whose import takes longer."""
+    asked = os.environ.get("COLUMNS", "")
+    if asked.isdecimal() and int(asked):
+        return max(40, int(asked))
+    try:
+        return max(40, os.get_terminal_size(sys.stdout.fileno()).columns)
+    except (OSError, ValueError, AttributeError):
+        return 80
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -113,9 +113,11 @@ def _report_usage(failure: Any, message: str) -> int:
 
 def _what_it_takes(context: Any, path: str) -> str:
     """The arguments of a command, and its first options that take a value: a value was given without the option's name."""
+    from pipekit.cli.help_page import usage_piece
+
     params = [one for one in context.command.params if not getattr(one, "hidden", False)]
     pieces = [piece for one in params if one.param_type_name == "argument" for piece in one.get_usage_pieces(context)]
-    arguments = [piece.strip("{}").upper() for piece in pieces]
+    arguments = [usage_piece(piece) for piece in pieces]
     named = [f"{one.opts[0]} {one.metavar}" for one in params if one.param_type_name == "option" and one.metavar]
     takes = f"{path} takes {' '.join(arguments) or 'no argument'}"
     return f"{takes}; options need their names, such as {', '.join(named[:3])}" if named else takes

@@ -7,18 +7,19 @@ from importlib import import_module
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from pipekit import __version__
 from pipekit.cli import DESCRIPTION, OPTIONS, commands
 from pipekit.cli.from_plugins import listed
+from pipekit.cli.help_page import App, Group
 
 Load = Callable[[str], "Callable[..., Any] | typer.Typer"]
 
 
 def new_app(**settings: Any) -> typer.Typer:
     """A Typer app without Rich: its plain help loads in a third of the time and reads the same everywhere."""
-    return typer.Typer(
+    return App(
+        cls=Group,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -40,15 +41,7 @@ def attach(app: typer.Typer, summaries: Mapping[str, str], load: Load, wanted: s
         if isinstance(found, typer.Typer):
             app.add_typer(found, name=name, short_help=summary)
         else:
-            app.command(name, short_help=summary, cls=_Command)(found)
-
-
-class _Command(TyperCommand):
-    """A command whose usage line omits hidden arguments, like the rest of its help."""
-
-    def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        shown = [param for param in self.get_params(ctx) if not getattr(param, "hidden", False)]
-        return [self.options_metavar or "", *(piece for param in shown for piece in param.get_usage_pieces(ctx))]
+            app.command(name, short_help=summary)(found)
 
 
 def _unloaded() -> None:

@@ -97,7 +97,8 @@ def suggest(
     if as_json:
         ui.say_json([dict(row) for row in found.rows])
         return
-    ui.table(("id", "label", "suggested"), [(row["id"], row["old"], row["suggested"]) for row in found.rows[:20]])
+    if found.rows:
+        ui.table(("id", "label", "suggested"), [(row["id"], row["old"], row["suggested"]) for row in found.rows[:20]])
     decided = f", {found.decided:,} are decided already" if found.decided else ""
     ui.say(f"{found.path}: {ui.plural(len(found.rows), 'suspect')}{decided}. Pictures: {found.page}")
     if found.rows:
@@ -141,5 +142,5 @@ def _list(found: Corrections, as_json: bool) -> None:
         ("id", "old", "new", *more), [(row["id"], row["old"] or "(none)", row["new"], *(row[m] for m in more)) for row in rows]
     )
     ui.say(
-        f"{found.path}: {ui.plural(len(found.corrections), 'correction')}" + (f". {found.headline}" if found.headline else "")
+        f"{found.path}: {ui.plural(len(found.corrections), 'correction')}" + (f" ({found.headline})" if found.headline else "")
     )

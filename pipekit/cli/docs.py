@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -29,7 +30,8 @@ def docs(
     """Write Markdown pages about all components that are installed, those of plugins too.
 
     A page for each kind (ops, models, checks, ...) has each component's summary and parameters. With --image, ops and recipes
-    have a row of variants, detectors the points that they find, checks an example of what they find, and models their layers.
+    have a row of variants, detectors the points that they find, checks an example of what they find, models their layers, and
+    report sections what they show of example predictions.
     """
     from pipekit import ui
     from pipekit.commands.docs import docs as write
@@ -39,6 +41,11 @@ def docs(
         ui.warn(f"{name} can't be loaded: {why}")
     for name, why in made.undrawn.items():
         ui.warn(f"no picture of {name}: {why}")
-    pictures = f", {ui.plural(made.num_pictures, 'picture')}" if image is not None else "; with --image also pictures"
-    ui.say(f"{made.folder / 'index.md'}: {ui.plural(made.num_components, 'component')} of {len(made.kinds)} kinds{pictures}")
+    shown = f", {ui.plural(made.num_pictures, 'picture')}" if image is not None else "; with --image also pictures"
+    if made.without:
+        counts = Counter(name.partition(" ")[0].replace("_", " ") for name in made.without)
+        listed = ", ".join(ui.plural(number, kind) for kind, number in counts.items())
+        shown += f". Without a picture: {listed}; the pages say why"
+    components, kinds = ui.plural(made.num_components, "component"), ui.plural(len(made.kinds), "kind")
+    ui.say(f"{made.folder / 'index.md'}: {components} of {kinds}{shown}")
     return 0

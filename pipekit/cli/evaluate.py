@@ -35,7 +35,7 @@ def evaluate(
     name: Annotated[
         str, typer.Option(metavar="NAME", help="Name of the run; default: evaluate-MODEL", show_default=False)
     ] = "",
-    seed: Annotated[int, typer.Option(min=0, help="Random seed of the bootstrap resamples")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Random seed of the bootstrap resamples")] = 0,
     workers: Annotated[int | None, typer.Option(min=1, metavar="N", help="Number of threads that read images")] = None,
     plugin: Plugins = None,
     disable: Disabled = None,

@@ -54,5 +54,12 @@ def export(
         made = write_model(model, to, out, data=data, plugins=plugin, disable=disable, **values)
     for warning in made.warnings:
         ui.warn(warning)
-    ui.say(f"{made.folder}: {made.headline}" if made.headline else str(made.folder))
+    for line in said_of(made.folder, made.headline):
+        ui.say(line)
     return 0
+
+
+def said_of(folder: Path, headline: str) -> list[str]:
+    """The folder and what was checked, and a line for each figure."""
+    checked, _, figures = headline.partition(": ")
+    return [f"{folder}: {checked}" if checked else str(folder), *(f"  {figure}" for figure in figures.split("; ") if figure)]

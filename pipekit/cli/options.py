@@ -115,7 +115,8 @@ def _begins(path: str, name: str) -> bool:
 
 def _option(name: str, row: ParamRow, annotation: Any, flag: str) -> inspect.Parameter:
     metavar = _metavar(row, annotation)
-    text = f"{row.description}  [{_limits(row, metavar, annotation)}]".strip()
+    limits = _limits(row, metavar, annotation)
+    text = f"{row.description}  [{limits}]".strip() if limits else row.description
     if annotation is bool:
         kind: Any = bool | None
         option = typer.Option(f"{flag}/--no-{flag.removeprefix('--')}", help=text, show_default=False)
@@ -131,6 +132,8 @@ def _limits(row: ParamRow, metavar: str, annotation: Any) -> str:
     bounds = f"{row.bounds} {row.unit}" if row.bounds else f"in {row.unit}" if row.unit else ""
     plain = row.default.strip('"') if _is_text(annotation) else row.default
     default = "required" if row.required else f"default: {plain}" if plain else "no default"
+    if plain in ("", "none") and not row.required and "default" in row.description.lower():
+        default = ""  # the description says what is done without it
     return ", ".join(part for part in (kind, bounds.strip(), default) if part)
 
 

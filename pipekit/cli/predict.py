@@ -171,6 +171,8 @@ def _print_table(found: Iterator[Prediction], top_k: int, scored: bool) -> None:
         if len(rows) < SHOWN:
             judged = (_judged(prediction),) if scored else ()
             rows.append((shown(prediction.image), prediction.predicted or "–", *judged, _details(prediction, top_k)))
+    if not ui.fits(rows):  # a class and its probability stay on one line
+        rows = [(*row[:-1], row[-1].replace("  ", "\n")) for row in rows]
     if rows:
         ui.table(("image", head[0], *(("unknown",) if scored else ()), head[1]), rows)
     if total > len(rows):

@@ -47,7 +47,7 @@ def runs(ctx: typer.Context, folder: Project = Path(), as_json: AsJson = False) 
         return
     rows = [
         (
-            str(data.get("name", "")),
+            name_of(data),
             str(data.get("id", "")),
             ago(data.get("started")),
             ui.duration(float(data.get("seconds") or 0)),
@@ -56,6 +56,14 @@ def runs(ctx: typer.Context, folder: Project = Path(), as_json: AsJson = False) 
         for data in found
     ]
     ui.table(("run", "id", "started", "time", "result"), rows, right=(3,), firm=(0, 1, 2, 3))
+
+
+def name_of(data: Data) -> str:
+    """The run's name; of a command without one, its last stage in brackets: ``(inspect)``."""
+    from pipekit.engine.outcome import ADHOC
+
+    name, stages = str(data.get("name", "")), data.get("stages") or ()
+    return f"({stages[-1].get('use') or stages[-1]['name']})" if name == ADHOC and stages else name
 
 
 def result_of(data: Data) -> Any:

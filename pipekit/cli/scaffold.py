@@ -55,7 +55,7 @@ def scaffold(
         typer.Option(metavar="REGEX", help="Regular expression for file names; its group 1 is the class", show_default=False),
     ] = "",
     fractions: Annotated[str, typer.Option(metavar="T,V,T", help="Fractions of train, val and test")] = "0.7,0.15,0.15",
-    seed: Annotated[int, typer.Option(help="Random seed of the split")] = 7,
+    seed: Annotated[int, typer.Option(metavar="N", help="Random seed of the split")] = 7,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Show what would be done; write nothing")] = False,
     plugin: Annotated[
         Path | None,

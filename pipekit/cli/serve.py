@@ -19,6 +19,7 @@ def serve(
         str,
         typer.Option(
             envvar="PIPEKIT_SERVE_TOKEN",
+            metavar="TEXT",
             help="Token that requests must have; with --host one is made if none is given",
             show_default=False,
         ),

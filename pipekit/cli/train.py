@@ -112,7 +112,7 @@ def train(
     importer: Format = "",
     splits: Splits = "",
     name: Annotated[str, typer.Option(metavar="NAME", help="Name of the run; results are in runs/NAME/")] = "",
-    seed: Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same result")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Random seed; the same seed gives the same result")] = 0,
     report: Annotated[bool, typer.Option(help="Evaluate the model on the test split and write the report")] = True,
     workers: Annotated[int | None, typer.Option(min=1, metavar="N", help="Number of threads that prepare images")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Only resume a stopped run; an error if there is none")] = False,

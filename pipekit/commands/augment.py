@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipekit.commands.brief import Brief
 from pipekit.commands.working import new_pipeline, refuse_existing, refuse_inside, run_pipeline
 from pipekit.files import expanded, write_text
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Augmented:
+class Augmented(Brief):
     """What was written.
 
     Attributes:

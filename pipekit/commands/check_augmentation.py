@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipekit.commands.brief import Brief
 from pipekit.commands.working import new_pipeline, refuse_existing, refuse_inside, run_pipeline
 from pipekit.errors import UserError
 from pipekit.files import expanded
@@ -45,7 +46,7 @@ def model_of_check(base: Path, check: str, runs: Sequence[str]) -> str:
 
 
 @dataclass(frozen=True)
-class AugmentationCheck:
+class AugmentationCheck(Brief):
     """The result of the check.
 
     Attributes:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipekit.commands.brief import Brief
 from pipekit.commands.working import new_pipeline, run_pipeline
 from pipekit.errors import UserError
 from pipekit.files import write_text
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Brief):
     """Runs compared on the same images.
 
     Attributes:
@@ -71,7 +72,10 @@ def compare(
         ('second is better than first by 4.2 % ...',)
     """
     if isinstance(runs, (str, Path)) or len(runs) < 2:
-        raise UserError("a comparison needs at least two runs", "For example: pipekit compare runs/first runs/second")
+        raise UserError(
+            "a comparison needs at least two runs",
+            "For example: pipekit compare runs/first runs/second. In Python: pipekit.compare(['runs/first', 'runs/second'])",
+        )
     found = _compared(new_pipeline(plugins, disable), [str(run) for run in runs], listener, params)
     if out is not None:
         write_text(Path(out), found.page)

@@ -219,7 +219,10 @@ def undo_corrections(ids: Sequence[str], *, file: str | Path = FILE) -> Correcti
     known = {one.id for one in found}
     for name in ids:
         if name not in known:
-            raise UserError(f"{path} has no correction of {name!r}", did_you_mean(name, sorted(known)))
+            raise UserError(
+                f"{path} has no correction of {name!r}",
+                did_you_mean(name, sorted(known)) or "`pipekit corrections` lists the ids that it has.",
+            )
     kept = tuple(one for one in found if one.id not in set(ids))
     write_corrections(path, kept)
     return Corrections(path, kept)

@@ -59,7 +59,8 @@ class Documented:
         kinds: the kinds that have components.
         num_components: number of components on the pages.
         num_pictures: number of pictures.
-        undrawn: for each component of a kind with pictures that has none: why.
+        undrawn: components whose picture failed, and why.
+        without: components of a kind with pictures that have none, and why; the pages say so too.
         broken: components that can't be loaded, and why; the pages say so too.
     """
 
@@ -69,6 +70,7 @@ class Documented:
     num_pictures: int
     undrawn: dict[str, str]
     broken: dict[str, str]
+    without: dict[str, str]
 
 
 def docs(
@@ -84,7 +86,7 @@ def docs(
     Args:
         out: a new folder.
         image: an image with which ops, recipes, detectors and checks are shown; None leaves all pictures out, also those of
-            models.
+            models and report sections.
         kinds: kinds of components to write pages about; all by default.
         plugins: plugins to load: files or modules.
         disable: names of plugins to leave out.
@@ -118,8 +120,8 @@ def docs(
             picture = None if drawer is None else drawer.into(folder / "pictures", "pictures")
             write_text(folder / f"{kind}.md", "\n".join(kind_page(registry, kind, picture=picture, broken=broken)) + "\n")
         write_text(folder / "index.md", "\n".join(index_page(registry, shown)) + "\n")
-    undrawn = {} if drawer is None else drawer.undrawn
-    return Documented(Path(out), tuple(shown), count, 0 if drawer is None else drawer.count, undrawn, broken)
+    num_pictures, undrawn, without = (0, {}, {}) if drawer is None else (drawer.count, drawer.undrawn, drawer.without)
+    return Documented(Path(out), tuple(shown), count, num_pictures, undrawn, broken, without)
 
 
 @contextmanager

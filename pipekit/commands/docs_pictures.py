@@ -1,21 +1,21 @@
-"""The pictures on the pages of ``pipekit docs``: what ops and detectors do, what checks find, the layers of models."""
+"""The pictures on the pages of ``pipekit docs``: what ops, detectors, checks and sections do, and the layers of models."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipekit.errors import PipekitError, UserError
-from pipekit.findings import SEVERITIES
+from pipekit.errors import PipekitError, StageError, UserError
+from pipekit.findings import SEVERITIES, Picture, Table
 
 if TYPE_CHECKING:
     from pipekit.contract import Sample
     from pipekit.registry.component import Component
     from pipekit.registry.registry import Registry
 
-DRAWN = ("op", "recipe", "detector", "check", "model")
+DRAWN = ("op", "recipe", "detector", "check", "model", "report_section")
 """Kinds whose components have a picture."""
 
 TILE_PX = 224
@@ -44,8 +44,11 @@ class NoPictureError(PipekitError):
     """A component that has no picture, and why."""
 
 
+BUILTIN = "builtin"
+"""The plugin in the box. Its sections may need all metrics."""
+
 Drawn = tuple[bytes, str, str, str]
-"""A picture: the bytes of its file, their suffix, words for who can't see it, and Markdown below it."""
+"""A picture: the bytes of its file (none: Markdown alone), their suffix, words for who can't see it, and Markdown below it."""
 
 
 class Pictures:
@@ -55,7 +58,8 @@ class Pictures:
         whole: the image, ``(H, W, 3) uint8`` RGB.
         subject: the same, no larger than a tile.
         count: number of pictures so far.
-        undrawn: why a component has none.
+        undrawn: components whose picture failed, and why.
+        without: components that have no picture, and why.
 
     Raises:
         UserError: there is no such image.
@@ -74,6 +78,7 @@ class Pictures:
         self.subject = subject_of(Sample(image.name, str(image)), TILE_PX)
         self.count = 0
         self.undrawn: dict[str, str] = {}
+        self.without: dict[str, str] = {}
 
     def into(self, folder: Path, link: str) -> Callable[[Component], str]:
         """A function that writes a component's picture and returns Markdown that shows it; without one, it says so."""
@@ -81,14 +86,16 @@ class Pictures:
         def write(component: Component) -> str:
             if component.kind not in DRAWN or component.name.endswith(".*"):
                 return ""
-            draw = getattr(self, f"_{component.kind}")
+            draw: Callable[[Component], Drawn] = getattr(self, f"_{component.kind}")
             try:
                 data, suffix, words, below = draw(component)
             except Exception as error:  # a plugin's mistake leaves out its own picture alone
                 said = str(error) if isinstance(error, PipekitError) else f"{type(error).__name__}: {error}"
-                if not isinstance(error, NoPictureError):
-                    self.undrawn[f"{component.kind} {component.name}"] = said
+                found = self.without if isinstance(error, NoPictureError) else self.undrawn
+                found[f"{component.kind} {component.name}"] = said
                 return f"*No picture: {in_markdown(said)}.*"
+            if not data:
+                return below
             name = f"{component.kind}-{component.name.replace(':', '-').replace('.', '-')}.{suffix}"
             folder.mkdir(exist_ok=True)
             (folder / name).write_bytes(data)
@@ -119,6 +126,28 @@ class Pictures:
             picture = sheet_of_finding(finding, example.samples, example.unusable)
         words = "images of its example; a frame marks those that it names"
         return jpeg(picture), "jpg", words, f"*{finding['severity'].capitalize()}: {in_markdown(finding['message'])}.*"
+
+    def _report_section(self, component: Component) -> Drawn:
+        from pipekit.testing.section_examples import run_section
+
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                section = run_section(self._registry, component, Path(folder))
+            except StageError as error:
+                if component.plugin != BUILTIN:  # a plugin's section must do with the accuracy: the test kit holds it to that
+                    raise
+                raise NoPictureError("it shows metrics of a whole evaluation, which its example has not") from error
+        if section is None:
+            raise NoPictureError("it has nothing to say about predictions without a model, as in its example")
+        table = "\n".join(table_of(section.tables[0])) if section.tables else ""
+        for figure in section.figures:
+            suffix = "svg" if figure.media_type == "image/svg+xml" else "png"
+            return figure.data, suffix, f"{figure.alt}, of an example with three classes", table
+        if section.pictures:
+            return jpeg(sheet_of_pictures(section.pictures)), "jpg", "images that it shows, of an example", table
+        if not table:
+            raise NoPictureError("its example has words alone")
+        return b"", "", "", table
 
     def _model(self, component: Component) -> Drawn:
         from pipekit.commands.models import summary_of_template
@@ -197,6 +226,25 @@ def sheet_of_finding(finding: Mapping[str, Any], samples: Sequence[Sample], unus
     return images.contact_sheet(
         tiles, [caption_of(sample, sample.id in lost) for sample in chosen], columns=3, tile_px=CHECK_PX, font_px=12
     )
+
+
+def sheet_of_pictures(shown: Sequence[Picture]) -> Any:
+    """The first thumbnails of a report section, with the first line of their captions."""
+    from pipekit import images
+
+    chosen = shown[:OF_A_CHECK]
+    tiles = [images.decode(one.data) for one in chosen]
+    captions = [one.caption.partition("\n")[0] or one.alt for one in chosen]
+    return images.contact_sheet(tiles, captions, columns=3, tile_px=CHECK_PX, font_px=12)
+
+
+def table_of(table: Table) -> Iterator[str]:
+    """The first rows of a report's table in Markdown."""
+    yield f"| {' | '.join(map(in_markdown, table.columns))} |"
+    yield "|" + "---|" * len(table.columns)
+    for row in table.rows[:OF_A_CHECK]:
+        cells = (f"{value:.3g}" if isinstance(value, float) else in_markdown(str(value)) for value in row)
+        yield f"| {' | '.join(cells)} |"
 
 
 def caption_of(sample: Sample, lost: bool) -> str:

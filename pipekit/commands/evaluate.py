@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipekit.commands.brief import Brief
 from pipekit.commands.working import corrections_file, name_of_model, new_pipeline, refuse_existing, run_pipeline
 from pipekit.errors import UserError
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Evaluated:
+class Evaluated(Brief):
     """The result of an evaluation.
 
     Attributes:

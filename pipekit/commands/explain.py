@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipekit.commands.brief import Brief
 from pipekit.commands.working import new_pipeline, run_pipeline
 from pipekit.errors import UserError
 from pipekit.files import write_text
@@ -17,11 +18,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Explanation:
+class Explanation(Brief):
     """Explanations of predictions.
 
     Attributes:
-        folder: the maps, as PNG files and NumPy arrays of float32.
+        folder: the maps, as JPEG files and NumPy arrays of float32; filters and a maximised class as PNG files.
         page: all of them on a page, as HTML.
         warnings: maps that could not be drawn, with the reason.
     """

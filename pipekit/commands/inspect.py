@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipekit.commands.brief import Brief
 from pipekit.commands.working import corrections_file, new_pipeline, run_pipeline
 from pipekit.errors import UserError, did_you_mean
 from pipekit.files import PlainTable, expanded, write_text
@@ -23,7 +24,7 @@ COLUMNS = ("id", "sha256", "match", "check", "reason")
 
 
 @dataclass(frozen=True)
-class Inspected:
+class Inspected(Brief):
     """The result of an inspection.
 
     Attributes:

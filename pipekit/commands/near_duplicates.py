@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipekit.commands.brief import Brief
 from pipekit.errors import ImageError, UserError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class DuplicatePair:
 
 
 @dataclass(frozen=True)
-class NearDuplicates:
+class NearDuplicates(Brief):
     """Groups of images that show the same; iterating yields the groups.
 
     Attributes:

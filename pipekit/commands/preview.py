@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipekit.commands.brief import Brief
 from pipekit.commands.working import add_images, new_pipeline, refuse_inside
 from pipekit.errors import UserError
 from pipekit.files import expanded, write_text
@@ -25,7 +26,7 @@ MOST_FOR_EACH = 5
 
 
 @dataclass(frozen=True)
-class Previewed:
+class Previewed(Brief):
     """A contact sheet.
 
     Attributes:

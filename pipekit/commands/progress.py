@@ -83,11 +83,10 @@ class NotebookProgress:
         return self.stages.setdefault(name, _Stage())
 
     def _on_run_started(self, name: str = "", stages: Sequence[Any] = (), **_: Any) -> None:
-        from pipekit.engine.outcome import ADHOC
+        from pipekit.engine.outcome import shown_name
 
         self.stages = {str(stage): _Stage() for stage in stages}
-        unnamed = name == ADHOC and self.stages
-        self.name, self.finished, self.headline = next(reversed(self.stages)) if unnamed else name, False, ""
+        self.name, self.finished, self.headline = shown_name(name, self.stages), False, ""
         self._begun = self._clock()
 
     def _on_stage_started(self, stage: str, **_: Any) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipekit.commands.brief import Brief
 from pipekit.commands.contact_sheet import draw_sheet
 from pipekit.commands.working import refuse_broken, refuse_unknown
 
@@ -25,7 +26,7 @@ Changes = Mapping[str, Any] | Sequence[str]
 
 
 @dataclass(frozen=True)
-class Forecasts:
+class Forecasts(Brief):
     """The forecast of a run.
 
     Attributes:

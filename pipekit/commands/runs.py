@@ -79,17 +79,15 @@ def diff_runs(first: str | Path, second: str | Path, folder: str | Path = ".") -
     return tuple(differences(show_run(first, folder), show_run(second, folder)))
 
 
-MISSING = object()
-"""In one run only."""
-
-
 def differences(first: Record, second: Record) -> Iterator[Difference]:
-    """Every value that differs between two runs, with its place: parameters, inputs, versions, facts."""
+    """Every value that differs between two runs, with its place: parameters, inputs, versions, facts.
+
+    A value that one run lacks is None, as one that is not set: the two do not differ.
+    """
     left, right = dict(flat(comparable(first))), dict(flat(comparable(second)))
     for place in [*left, *(place for place in right if place not in left)]:
-        a, b = left.get(place, MISSING), right.get(place, MISSING)
-        if a is MISSING or a != b:
-            yield Difference(place, None if a is MISSING else a, None if b is MISSING else b)
+        if left.get(place) != right.get(place):
+            yield Difference(place, left.get(place), right.get(place))
 
 
 def comparable(data: Record) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipekit.commands.brief import Brief
 from pipekit.engine.matrix import MatrixOutcome
-from pipekit.engine.outcome import Outcome
+from pipekit.engine.outcome import Outcome, shown_name
 from pipekit.page import notebook
 
 if TYPE_CHECKING:
@@ -45,14 +46,14 @@ SHOWN_PICTURES = 6
 # --- runs -------------------------------------------------------------------------------------------------------------------
 
 
-class ShownOutcome(Outcome):
+class ShownOutcome(Brief, Outcome):
     """An outcome that shows itself in a notebook."""
 
     def _repr_html_(self) -> str:
         return of_outcome(self)
 
 
-class ShownMatrix(MatrixOutcome):
+class ShownMatrix(Brief, MatrixOutcome):
     """All combinations of a matrix, as a table in a notebook."""
 
     def _repr_html_(self) -> str:
@@ -97,22 +98,29 @@ def of_matrix(outcome: MatrixOutcome) -> str:
     return notebook.whole(notebook.table(["run", *names, "score", ""], rows), notebook.warnings(outcome.warnings), title=best)
 
 
-class Runs(tuple[Mapping[str, Any], ...]):
+class Runs(Brief, tuple[Mapping[str, Any], ...]):
     """Records of runs, as a table in a notebook."""
 
     __slots__ = ()
 
     def _repr_html_(self) -> str:
         rows = [
-            (run["name"], str(run["started"])[:16].replace("T", " "), run["status"], run["seconds"], run["headline"])
+            (
+                shown_name(run["name"], [stage["use"] for stage in run.get("stages", ())]),
+                str(run["started"])[:16].replace("T", " "),
+                run["status"],
+                run["seconds"],
+                run["headline"],
+            )
             for run in self
         ]
         return notebook.whole(
-            notebook.table(["run", "started", "status", "seconds", "result"], rows), title=f"{len(self)} runs"
+            notebook.table(["run", "started", "status", "seconds", "result"], rows),
+            title=f"{len(self):,} run{'' if len(self) == 1 else 's'}",
         )
 
 
-class RunRecord(dict[str, Any]):
+class RunRecord(Brief, dict[str, Any]):
     """The record of a run, as a table of its stages in a notebook."""
 
     def _repr_html_(self) -> str:
@@ -224,9 +232,10 @@ def of_comparison(found: Comparison) -> str:
 
 
 def of_explanation(found: Explanation) -> str:
-    files = sorted(found.folder.rglob("*.png"))[:SHOWN_PICTURES]
-    pictures = [notebook.file_picture(file, file.stem, 320) for file in files]
-    return notebook.whole(*pictures, notebook.warnings(found.warnings), title="Explanation")
+    maps = sorted(found.folder.rglob("*.jpg"))  # the filters and a maximised class are PNG files
+    files = [*maps, *sorted(found.folder.rglob("*.png"))][:SHOWN_PICTURES]
+    pictures = [(notebook.file_picture(file, file.stem, 320), file.stem.replace("_", " ")) for file in files]
+    return notebook.whole(notebook.gallery(pictures), notebook.warnings(found.warnings), title="Explanation")
 
 
 def of_similar(found: Similar) -> str:

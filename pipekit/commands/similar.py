@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipekit.commands.brief import Brief
 from pipekit.commands.working import add_images, new_pipeline, refuse_existing, run_pipeline
 from pipekit.errors import UserError
 from pipekit.files import expanded
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Similar:
+class Similar(Brief):
     """The images that are most alike to given ones.
 
     Attributes:

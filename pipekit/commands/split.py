@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipekit.commands.brief import Brief
 from pipekit.commands.working import add_corrected, new_pipeline, refuse_existing, refuse_inside
 from pipekit.files import expanded
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Split:
+class Split(Brief):
     """Where each image went.
 
     Attributes:

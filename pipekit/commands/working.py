@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipekit.commands.brief import Brief
 from pipekit.commands.contact_sheet import draw_sheet
 from pipekit.errors import PlanError, UserError, did_you_mean
 from pipekit.files import expanded
@@ -146,16 +147,18 @@ def corrections_file(path: str | Path) -> str:
 def add_corrected(
     pipeline: AdhocPipeline, source: str | Path, asked: dict[str, Any], *, format: str = "", splits: str = ""
 ) -> str:
-    """A dataset that is to be split. The corrections among the parameters of ``split`` go to the import, if there is one:
-    it then takes images without a class too. Returns the dataset's name."""
+    """A dataset that is to be split. Corrections and exclusions among the parameters of ``split`` go to the import, if there is
+    one: it then takes images without a class too, and files that can't be read don't stop it. Returns the dataset's name."""
     name = pipeline.dataset(source, format=format, splits=splits)
     if name in pipeline.stages and asked.get("corrections"):
         pipeline.stages[name]["corrections"] = corrections_file(asked.pop("corrections"))
+    if name in pipeline.stages and asked.get("exclude") and located(asked["exclude"]).is_file():  # else `split` refuses it
+        pipeline.stages[name]["exclude"] = str(located(asked.pop("exclude")).absolute())
     return name
 
 
 @dataclass(frozen=True)
-class Made:
+class Made(Brief):
     """The pictures that one stage made.
 
     Attributes:

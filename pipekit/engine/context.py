@@ -26,7 +26,7 @@ from pipekit.errors import StageError
 from pipekit.files import hash_file
 from pipekit.files.urls import shown
 from pipekit.passed_over import META, joined
-from pipekit.pipeline.plan import PlannedStage
+from pipekit.pipeline.plan import Plan, PlannedStage
 from pipekit.registry.component import Component
 from pipekit.store.parts import (
     check_ids,
@@ -381,11 +381,11 @@ class StageContext:
                 check_folder(place)
 
     def tolerate(self, failures: Sequence[Failure], num_attempted: int) -> None:
-        check_share(self._stage, len(failures), num_attempted, failures)
+        check_share(self._run.plan, self._stage, len(failures), num_attempted, failures)
 
     def check_failures(self) -> None:
         """Raise StageError if more samples failed than ``max_failed`` allows."""
-        check_share(self._stage, len(self.failures), self.num_attempted, self.failures)
+        check_share(self._run.plan, self._stage, len(self.failures), self.num_attempted, self.failures)
 
 
 def call_stage(stage: PlannedStage, ctx: StageContext, inputs: dict[str, Any]) -> Any:
@@ -404,7 +404,14 @@ def call_stage(stage: PlannedStage, ctx: StageContext, inputs: dict[str, Any]) -
     return function(**given, **inputs)
 
 
-def check_share(stage: PlannedStage, num_failed: int, num_attempted: int, examples: Sequence[Failure]) -> None:
+WITHOUT_A_FILE = (
+    "Fix or remove them: pipekit inspect FOLDER --quarantine bad.csv lists them, and --exclude bad.csv of split and train "
+    "leaves them out."
+)
+"""The hint where no pipeline file is there, whose values ``--set`` could override."""
+
+
+def check_share(plan: Plan, stage: PlannedStage, num_failed: int, num_attempted: int, examples: Sequence[Failure]) -> None:
     """Compare the share of failures with the stage's ``max_failed``.
 
     Raises:
@@ -416,9 +423,10 @@ def check_share(stage: PlannedStage, num_failed: int, num_attempted: int, exampl
         more = f"\n    and {num_failed - len(shown)} more" if num_failed > len(shown) else ""
         share = num_failed / max(1, num_attempted)
         allowed = f"max_failed allows {stage.max_failed:.1%}"
+        limit = min(1.0, round(share + 0.01, 2))
         raise StageError(
             f"{num_failed} of {num_attempted} samples can't be used ({share:.1%}), and {allowed}:{lines}{more}",
-            f"Fix or remove them, or allow it: --set stages.{stage.name}.max_failed={min(1.0, round(share + 0.01, 2))}",
+            f"Fix or remove them, or allow it: --set stages.{stage.name}.max_failed={limit}" if plan.file else WITHOUT_A_FILE,
         )
 
 

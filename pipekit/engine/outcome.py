@@ -19,6 +19,12 @@ ADHOC = "adhoc"
 """The name of a run that nobody has named: of a command on a folder, without a pipeline file."""
 
 
+def shown_name(name: str, stages: Iterable[Any]) -> str:
+    """The name of a run for people: that of its last stage if nobody has named it."""
+    listed = [str(stage) for stage in stages]
+    return listed[-1] if name == ADHOC and listed else name
+
+
 @dataclass(frozen=True)
 class StageOutcome:
     """A stage after a run.

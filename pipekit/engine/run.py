@@ -430,9 +430,8 @@ class _Run:
             whose, handed = (self.plan.name, stage.name), self.run_context.handed
             artifact = open_dataset(kind, folder, manifest["digest"], meta, self.locations, self.store, handed, whose)
             if cached and manifest["num_failed"]:
-                check_share(
-                    stage, manifest["num_failed"], manifest["num_attempted"], list(itertools.islice(artifact.failed(), 50))
-                )
+                examples = list(itertools.islice(artifact.failed(), 50))
+                check_share(self.plan, stage, manifest["num_failed"], manifest["num_attempted"], examples)
         else:
             artifact = kind(folder, manifest["digest"], manifest["meta"])
         params = stage.params.model_dump(mode="json")

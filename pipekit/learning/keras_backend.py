@@ -36,6 +36,11 @@ def require_keras() -> None:
         )
 
 
+def is_loaded() -> bool:
+    """Whether :func:`load_keras` returns at once."""
+    return "keras" in sys.modules and "tensorflow" in sys.modules
+
+
 def load_keras() -> ModuleType:
     """Import ``keras`` with the TensorFlow backend.
 
@@ -46,7 +51,7 @@ def load_keras() -> ModuleType:
         UserError: TensorFlow or Keras is not installed.
     """
     with _IMPORT:
-        if "keras" not in sys.modules or "tensorflow" not in sys.modules:
+        if not is_loaded():
             require_keras()
             os.environ["KERAS_BACKEND"] = "tensorflow"
             with without_chatter(), without_socket(), without_collections(), without(*UNUSED):

@@ -144,6 +144,13 @@ def file_picture(path: Any, alt: str = "", max_px: int = PICTURE_PX) -> Html:
         return Html("")
 
 
+def gallery(pictures: Sequence[tuple[Html, str]]) -> Html:
+    """Pictures side by side, each with its caption below."""
+    style = "display:inline-block;margin-right:.8em;vertical-align:top"
+    shown = "".join(f'<div style="{style}">{one}{note(caption)}</div>' for one, caption in pictures if one)
+    return Html(f"<div>{shown}</div>" if shown else "")
+
+
 def bar(done: int, total: int | None) -> Html:
     """A progress bar; an indeterminate one where the total is unknown."""
     if not total:

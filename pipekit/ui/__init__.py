@@ -131,6 +131,12 @@ def _is_too_narrow(headers: Sequence[str], rows: Sequence[Sequence[Text]], firm:
     return needed > out.width
 
 
+def fits(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the rows of a table need no wrapping where stdout is shown."""
+    columns = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    return sum(columns) + 2 * max(0, len(columns) - 1) <= console().width
+
+
 def _least_width(text: str) -> int:
     """Columns that a text needs where it may be wrapped between words."""
     longest = max((min(cell_len(word), LONG_WORD) for word in text.split()), default=0)

@@ -17,6 +17,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from pipekit.engine.outcome import shown_name
 from pipekit.ui import BAD, DIM, GOOD, NAME, WARN, console, duration, make_table, plural, say, show
 from pipekit.ui.alone import data_stream, stdout_alone
 from pipekit.ui.stage_view import StageView
@@ -148,7 +149,7 @@ class PlainDisplay(RunDisplay):
 
     def on_run_started(self, name: str = "", file: str | Path = "", stages: Sequence[Any] = (), **_: Any) -> None:
         super().on_run_started(name, file, stages)
-        self.name = name
+        self.name = name = shown_name(name, stages)
         self.line(f"{name}: {plural(len(stages), 'stage')}" + (f"  ({shown_path(Path(file))})" if file else ""))
 
     def on_stage_started(self, stage: str, use: str = "", **_: Any) -> None:
@@ -240,7 +241,7 @@ class LiveDisplay(PlainDisplay):
 
     def on_run_started(self, name: str = "", file: str | Path = "", stages: Sequence[Any] = (), **_: Any) -> None:
         RunDisplay.on_run_started(self, name, file, stages)
-        self.name = name
+        self.name = shown_name(name, stages)
 
     def on_stage_started(self, stage: str, use: str = "", **_: Any) -> None:
         RunDisplay.on_stage_started(self, stage, use)

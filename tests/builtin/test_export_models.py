@@ -440,7 +440,7 @@ def test_the_command_takes_the_test_split_and_the_report_of_the_run(
     }
     run_plan(load_plan(table=table, base_dir=tmp_path))
     assert main(["export", "runs/tiny", "--to", "tflite-int8"]) == 0
-    assert "of the split 'test': largest difference" in capsys.readouterr().out
+    assert "of the split 'test'\n  largest difference" in capsys.readouterr().out
     assert (tmp_path / "tiny-tflite-int8" / "model.tflite").stat().st_size > 500
     assert "| accuracy |" in (tmp_path / "tiny-tflite-int8" / "model_card.md").read_text("utf-8")
     for words, said in (

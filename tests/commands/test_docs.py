@@ -174,6 +174,58 @@ def test_the_example_of_a_plugins_check_is_drawn(image: Path, tmp_path: Path, mo
     assert drawer.count == 1
 
 
+SECTIONS = '''
+"""Sections: one with a figure, one with a table alone, one that says nothing, and one that fails."""
+
+from pipekit import Figure, Section, Table, hookimpl
+
+DOT = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><circle r="4"/></svg>'
+
+
+def plotted(ctx, evaluation):
+    """A dot."""
+    return Section("Dot", figures=(Figure("dot", DOT, "a dot"),))
+
+
+def counted(ctx, evaluation):
+    """A count."""
+    return Section("Count", tables=(Table(("of | what", "share"), (("all", 1 / 3),)),))
+
+
+def silent(ctx, evaluation):
+    """Says nothing."""
+    return None
+
+
+def failing(ctx, evaluation):
+    """Needs what is not there."""
+    return evaluation.metrics["moon"]
+
+
+@hookimpl
+def register_report_sections(register):
+    for section in (plotted, counted, silent, failing):
+        register(section.__name__, section)
+'''
+
+
+def test_sections_show_their_example_and_the_rest_is_counted(pipekit, image: Path, tmp_path: Path) -> None:
+    (tmp_path / "my_sections.py").write_text(SECTIONS, "utf-8")
+    words = ("docs", "--image", image, "--kind", "report_section", "--plugin", "my_sections.py")
+    result = pipekit(*words)
+    text = Path("pipekit-docs/report_section.md").read_text("utf-8")
+    assert "![plotted: a dot, of an example with three classes](pictures/report_section-plotted.svg)" in text
+    assert b"<circle" in Path("pipekit-docs/pictures/report_section-plotted.svg").read_bytes()
+    assert "| of \\| what | share |\n|---|---|\n| all | 0.333 |" in text
+    assert "nothing to say about predictions without a model" in text.partition("## silent")[2].partition("## ")[0]
+    assert "no picture of report_section failing: " in result.err
+    assert "moon" in result.err
+    assert "confusion" not in result.err, "the built-in ones need all metrics: no warning"
+    without = text.count("*No picture: ") - 1
+    assert f"of 1 kind, 3 pictures. Without a picture: {without} report sections; the pages say why" in result.out
+    assert without > 10
+
+
 def test_every_builtin_check_has_an_example() -> None:
     registry = load_registry(installed=False)
     assert [check.name for check in registry.components("check") if not hasattr(check.load(), "example")] == []

@@ -87,6 +87,33 @@ def test_a_result_shows_itself(kind: str, results: tuple[Path, dict[str, Any]]) 
     assert ("data:image/jpeg" in html) == (kind in ("augmented", "explanation", "similar", "made"))
 
 
+@pytest.mark.parametrize("kind", KINDS.split())
+def test_its_text_is_short_and_names_no_folder_of_this_machine(kind: str, results: tuple[Path, dict[str, Any]]) -> None:
+    """Jupyter stores it in the file beside the HTML."""
+    folder, of_kind = results
+    said: list[str] = []
+    assert "_repr_pretty_" in type(of_kind[kind]).__dict__, "IPython takes a class' own repr before one that is inherited"
+    of_kind[kind]._repr_pretty_(SimpleNamespace(text=said.append), False)
+    assert str(folder) not in said[0]
+    assert len(said[0]) < 300
+    assert str(folder.parent) in repr(of_kind["outcome"]), "print has all of it"
+
+
+def test_an_explanation_shows_its_maps_before_its_filters(tmp_path: Path) -> None:
+    for number, name in enumerate(("01_grad_cam.jpg", "filters.png")):
+        images.write(tmp_path / name, np.full((30, 40, 3), 90 * number, np.uint8))
+    html = Explanation(tmp_path, "")._repr_html_()
+    assert 0 < html.index("01_grad_cam") < html.index("filters")
+
+
+def test_a_run_that_nobody_named_has_the_name_of_its_stage() -> None:
+    record = {"started": "2026-01-02T03:04:05", "status": "finished", "seconds": 1.0, "headline": ""}
+    found = shown.Runs([record | {"name": "adhoc", "stages": [{"use": "import.folders"}, {"use": "inspect"}]}])
+    assert ">inspect</td>" in found._repr_html_()
+    assert "adhoc" not in found._repr_html_()
+    assert "<b>1 run</b>" in found._repr_html_()
+
+
 def test_every_kind_is_tried(results: tuple[Path, dict[str, Any]]) -> None:
     assert list(results[1]) == KINDS.split()
 

@@ -47,6 +47,20 @@ def test_the_table_the_file_and_the_folders(folder: Path, capsys: pytest.Capture
     assert content(folder) == before
 
 
+def test_files_that_can_t_be_read_are_left_out_by_the_list_that_inspect_wrote(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(3):
+        (folder / "cat" / f"broken{number}.jpg").write_bytes(b"nothing")
+    assert main(["split", "pets", "--quiet"]) == 1
+    assert "pipekit inspect FOLDER --quarantine bad.csv lists them, and --exclude bad.csv" in capsys.readouterr().err
+    assert main(["inspect", "pets", "--only", "corrupt", "--quarantine", "bad.csv"]) == 0
+    made = pipekit.split("pets", exclude="bad.csv")
+    assert sum(sum(of.values()) for of in made.counts.values()) == 30
+    with pytest.raises(PlanError, match="no such file"):
+        pipekit.split("pets", exclude="other.csv")
+
+
 def test_images_that_are_added_move_none(folder: Path) -> None:
     """The split file is that of ``train`` in the same folder."""
     first = pipekit.split(folder)

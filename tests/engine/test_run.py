@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -272,6 +273,10 @@ def test_failed_samples_are_listed_and_held_against_the_limit(trial: Trial) -> N
     with pytest.raises(StageError, match=r"1 of 20 samples can't be used \(5.0%\), and max_failed allows 2.0%") as caught:
         trial.run(stages, max_failed=0.02)
     assert "b/007.png: ValueError: asked to fail" in caught.value.message
+    assert caught.value.hint.startswith("Fix or remove them: pipekit inspect FOLDER --quarantine bad.csv lists them"), "no file"
+    assert caught.value.hint.endswith(KEPT)
+    with pytest.raises(StageError) as caught:
+        run_plan(replace(trial.plan(stages, max_failed=0.02), file=trial.path / "pipeline.toml"))
     assert caught.value.hint == "Fix or remove them, or allow it: --set stages.stamp.max_failed=0.06\n  " + KEPT
     assert trial.done() == [], "the limit is held against what is in the store, too"
     assert trial.told("stage_failed")[0]["stage"] == "stamp"

@@ -28,6 +28,7 @@ from pipekit.learning import templates
 from pipekit.learning.assigning import drawn, name_of
 from pipekit.learning.embedders import facts_of
 from pipekit.learning.input_size import infer_size
+from pipekit.learning.keras_backend import is_loaded
 from pipekit.learning.linear_head import write_head
 from pipekit.learning.outputs import Outputs, makes
 from pipekit.learning.templates import Work
@@ -63,6 +64,8 @@ def learn(ctx: Context, dataset: Dataset, params: TrainParams, *, head_alone: bo
     if params.ops and _worth_processes(ctx, params, sum(dataset.counts.get("train", {}).values())):
         processes.start_early()  # while TensorFlow is loaded
     seed = params.seed if params.seed is not None else ctx.seed
+    if not is_loaded():
+        ctx.event("note", message="loading TensorFlow, which takes some seconds")
     devices.prepare(seed=int(_rng(ctx, params)("weights").integers(2**32)), deterministic=params.deterministic)
     every = data.read_part(dataset, "train", labelled=False)
     size = params.input_hw or templates.input_hw_of(template, params.model.params) or infer_size(every.samples)
