@@ -328,6 +328,8 @@ def _told(item: Any, place: tuple[str | int, ...], model: type[BaseModel]) -> It
         )
     elif item["type"] == "missing":
         yield place, "is required", ""
+    elif item["type"] in ("tuple_type", "list_type") and isinstance(item["input"], str):
+        yield place, f"expected a list, got {item['input']!r}", f'A list has brackets: ["{item["input"]}"]'
     else:
         got = "" if item["type"] in ("component", "input_path", "value_error") else f", got {item['input']!r}"
         message = item["msg"].removeprefix("Value error, ")

@@ -131,6 +131,7 @@ class Either(Params):
         ),
         ({"values": {"low": 3}}, ("values",), "low must not be above high"),
         ({"values": {"low": "x"}}, ("values", "low"), "input should be a valid integer"),
+        ({"sizes": "3"}, ("sizes",), "expected a list, got '3'"),
         ({"table": 5}, ("table",), "input should be a valid dictionary, got 5"),
     ],
 )

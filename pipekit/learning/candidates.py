@@ -9,6 +9,7 @@ from typing import Any
 from pipekit.contract import Call
 from pipekit.errors import UserError
 from pipekit.learning.templates import Work, cost_s, duration
+from pipekit.tasks import CLASSES
 
 FEWEST_VAL = 20
 """Validation images below which they can't tell two templates apart: with 20, one standard error is up to 11 points."""
@@ -51,7 +52,7 @@ def within_budget(calls: Sequence[Call], work_of: Callable[[Call], Work], fewest
     """Each candidate in its order, with its estimate, and with the reason why it is left out if it is.
 
     Args:
-        fewest: training images of the smallest class.
+        fewest: training images of the smallest class; of all, where images have several labels or a number.
 
     Raises:
         UserError: none can be trained.
@@ -68,13 +69,17 @@ def within_budget(calls: Sequence[Call], work_of: Callable[[Call], Work], fewest
             found.append(left_out(one, error.message))
             continue
         one = Candidate(one.template, one.params, None if seconds is None else round(seconds, 1))
-        found.append(left_out(one, _too_few(call.load(), fewest)))
+        found.append(left_out(one, _too_few(call.load(), fewest, work.task)))
     return _within(_told_apart(found, num_val), budget_s)
 
 
-def _too_few(template: Any, fewest: int) -> str:
+def _too_few(template: Any, fewest: int, task: str) -> str:
     needed = int(getattr(template, "images_a_class", 0))
-    return f"it needs {needed} training images of each class, and one has {fewest}" if fewest < needed else ""
+    if fewest >= needed:
+        return ""
+    if task != CLASSES:
+        return f"it needs {needed} training images, and there are {fewest}"
+    return f"it needs {needed} training images of each class, and one has {fewest}"
 
 
 def _told_apart(found: Sequence[Candidate], num_val: int) -> list[Candidate]:

@@ -17,6 +17,7 @@ from pipekit.builtin.train.params import TrainParams
 from pipekit.builtin.train.stage import precision_of
 from pipekit.commands.train import model_of
 from pipekit.errors import PlanError, UserError
+from pipekit.learning import candidates
 from pipekit.learning.candidates import Candidate
 from pipekit.learning.templates import Work, cost_s
 from pipekit.pipeline.plan import load_plan
@@ -99,6 +100,11 @@ def test_few_images_leave_one_template_and_the_reasons_are_named() -> None:
     found = left_out(planned(images(8, 4), params()))
     assert "4 validation images are too few" in found["hog_svm"]
     assert "needs 100 training images of each class, and one has 8" in found["simple_cnn"]
+
+
+def test_too_few_images_without_classes_are_said_to_be_too_few_images() -> None:
+    found = candidates._too_few(SimpleNamespace(images_a_class=100), 60, "number")
+    assert found == "it needs 100 training images, and there are 60"
 
 
 def test_the_budget_decides_by_estimates_alone() -> None:
