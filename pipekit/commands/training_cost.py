@@ -95,8 +95,8 @@ def training_cost(
         UserError: there is no such template, it can't be trained on this, or no image can be read.
     """
     from pipekit.learning import templates
-    from pipekit.learning.candidates import within_budget
-    from pipekit.learning.input_size import infer_size
+    from pipekit.learning.candidates import suited, within_budget
+    from pipekit.learning.input_size import infer_size, shorter_side
 
     registry = registry_with(plugins, disable)
     asked: Any = registry.check_params(registry.get("stage", "train").params_type(), {"model": template})
@@ -119,7 +119,10 @@ def training_cost(
         "candidates": [],
     }
     if calls:
-        listed = within_budget(calls, work_of, amount.fewest, build.budget_s(params))
+        budget_s = build.budget_s(params)
+        if own is None:
+            calls = suited(calls, lambda: shorter_side(tuple(probes)), work_of, budget_s)
+        listed = within_budget(calls, work_of, amount.fewest, budget_s)
         found["candidates"] = [
             {"template": one.template, "seconds": one.estimate_s, "left_out": one.left_out} for one in listed
         ]

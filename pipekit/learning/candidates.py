@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pipekit.contract import Call
@@ -45,6 +45,30 @@ class Candidate:
             f"{self.template}: accuracy {self.val_accuracy:.3f} on val "
             f"(95 % interval {self.val_low:.3f} to {self.val_high:.3f}, {self.num_val:,} images)"
         )
+
+
+def suited(
+    calls: Sequence[Call], shorter_px: Callable[[], int], work_of: Callable[[Call], Work], budget_s: float
+) -> tuple[Call, ...]:
+    """The candidates with the parameters that suit the images, where their estimated time is within the budget.
+
+    Args:
+        shorter_px: finds the median of the images' shorter sides; only asked where a candidate's parameters depend on it.
+    """
+    found: list[Call] = []
+    for call in calls:
+        ask = getattr(call.load(), "suited", None)
+        changed = call if ask is None else replace(call, params=ask(call.params, shorter_px()))
+        found.append(changed if changed == call or _affordable(changed, work_of(changed), budget_s) else call)
+    return tuple(found)
+
+
+def _affordable(call: Call, work: Work, budget_s: float) -> bool:
+    try:
+        seconds = cost_s(call.load(), work, call.params)
+    except UserError:
+        return False
+    return seconds is not None and seconds <= budget_s
 
 
 def within_budget(calls: Sequence[Call], work_of: Callable[[Call], Work], fewest: int, budget_s: float) -> list[Candidate]:

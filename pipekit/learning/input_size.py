@@ -29,6 +29,12 @@ def infer_size(samples: Sequence[Sample]) -> tuple[int, int]:
     return side, side
 
 
+def shorter_side(samples: Sequence[Sample]) -> int:
+    """The median of the shorter sides of the probed images, in pixels; 0 if none can be read."""
+    sides = [min(info.height_px, info.width_px) for info, _ in probed(samples)]
+    return int(median(sides)) if sides else 0
+
+
 def probed(samples: Sequence[Sample]) -> Iterator[tuple[images.ImageInfo, bytes]]:
     """Header information of a sample of files, evenly spaced over the list; unreadable ones are omitted."""
     step = max(1, len(samples) // PROBED)

@@ -6,6 +6,8 @@
 ``fit``              ``fit(model, train, val, params, seed)``: solves for the weights in one pass
 ``unfreeze``         ``unfreeze(model, params, epoch)``: makes layers trainable before an epoch
 ``embedder``         ``embedder(params)``: the embedder whose features enter the head; the train stage takes them from the store
+``suited``           ``suited(params, shorter_px)``: the parameters for images whose shorter sides have this median; ``auto``
+                     takes them where their estimated time is within its budget and no input size is stated
 ``on_features``      ``on_features(dimensions, num_classes)``: the head alone, from the embedder's features to probabilities,
                      for trainings of which only the predictions are kept
 ``pretrained_on``    ``pretrained_on(params)``: source, licence and training data of the weights that a model starts from

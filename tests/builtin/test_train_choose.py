@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from PIL import Image as PillowImage
 
 from pipekit.builtin.models.auto import seconds_of
 from pipekit.builtin.report import candidates as report
@@ -16,9 +18,10 @@ from pipekit.builtin.train.choose import plan, train_best, variant_params
 from pipekit.builtin.train.params import TrainParams
 from pipekit.builtin.train.stage import precision_of
 from pipekit.commands.train import model_of
+from pipekit.contract import Sample
 from pipekit.errors import PlanError, UserError
 from pipekit.learning.candidates import Candidate
-from pipekit.learning.templates import Work, cost_s
+from pipekit.learning.templates import Work, cost_s, input_hw_of
 from pipekit.pipeline.plan import load_plan
 from pipekit.registry.registry import load_registry
 
@@ -116,6 +119,55 @@ def test_grey_images_leave_the_pretrained_network_out() -> None:
     only = params(channels=1, model={"template": "auto", "candidates": ["logistic_regression"]})
     with pytest.raises(UserError, match="none of the candidates can be trained"):
         planned(images(400, 100), only)
+
+
+# --- parameters that suit the images -----------------------------------------------------------------------------------------
+
+
+class Photographs(Images):
+    """Images with files."""
+
+    def __iter__(self) -> Iterator[Sample]:
+        return iter(self.samples)
+
+    def split(self, name: str) -> Any:
+        return self.samples
+
+
+def photographs(folder: Path, *sizes: tuple[int, int]) -> Any:
+    files = [folder / f"{number}.png" for number in range(len(sizes))]
+    for file, (width, height) in zip(files, sizes, strict=True):
+        PillowImage.new("RGB", (width, height)).save(file)
+    samples = [Sample(file.name, str(file)) for file in files]
+    counts = {"train": {"a": 400, "b": 400}, "val": {"a": 50, "b": 50}}
+    return Photographs(samples=samples, counts=counts, classes=["a", "b"], num=len(samples))
+
+
+def sides(dataset: Any, given: TrainParams, budget_s: float = 180.0) -> list[Any]:
+    calls = choose.suited_to(dataset, given, given.model.params.candidates, budget_s)
+    return [input_hw_of(call.load(), call.params) for call in calls]
+
+
+def test_photographs_enter_the_pretrained_network_in_a_finer_size(tmp_path: Path) -> None:
+    """The median of the shorter sides decides, from 320 px on; a stated size or side is kept, and so is the budget."""
+    given = params(input_hw=None)
+    large = photographs(tmp_path, (320, 400), (400, 320), (90, 90))
+    assert sides(large, given) == [(320, 320), None, None]
+    assert sides(photographs(tmp_path, (319, 400), (400, 319), (900, 900)), given) == [(224, 224), None, None]
+    large = photographs(tmp_path, (320, 400), (400, 320), (90, 90))
+    assert sides(large, given, budget_s=1) == [(224, 224), None, None]
+    assert sides(large, params(input_hw=[64, 64])) == [(224, 224), None, None]
+    probe = {"template": "logistic_regression", "embedder": {"use": "efficientnet_lite0", "side": 96}}
+    assert sides(large, params(input_hw=None, model={"template": "auto", "candidates": [probe]})) == [(96, 96)]
+
+
+def test_a_finer_size_is_part_of_what_is_estimated_and_said(tmp_path: Path) -> None:
+    large, given = photographs(tmp_path, *[(320, 320)] * 4), params(input_hw=None)
+    large.num = 1000
+    calls = choose.suited_to(large, given, given.model.params.candidates, 600)
+    found = plan(SimpleNamespace(), large, given, calls, 600)  # type: ignore[arg-type]
+    assert found[0].params["embedder"]["side"] == 320
+    assert (found[0].estimate_s or 0) > (planned(large, given, 600)[0].estimate_s or 0)
 
 
 def test_costs_grow_with_the_work() -> None:

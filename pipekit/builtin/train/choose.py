@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from itertools import islice
 from math import sqrt
 from typing import Any
 
@@ -21,8 +22,8 @@ from pipekit.builtin.train.params import TrainParams
 from pipekit.contract import Artifact, Call, Context, Dataset, Model
 from pipekit.errors import UserError
 from pipekit.learning import templates
-from pipekit.learning.candidates import Candidate, left_out, within_budget
-from pipekit.learning.input_size import infer_size
+from pipekit.learning.candidates import Candidate, left_out, suited, within_budget
+from pipekit.learning.input_size import PROBED, infer_size, shorter_side
 from pipekit.learning.significance import exact
 from pipekit.learning.templates import Work, duration
 from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, task_named
@@ -54,6 +55,7 @@ def train_best(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
     check_classes(ctx, dataset)
     template = params.model.load()
     calls, budget_s = templates.candidates_of(template, params.model.params), template.budget_s(params.model.params)
+    calls = suited_to(dataset, params, calls, budget_s)
     planned = plan(ctx, dataset, params, calls, budget_s)
     _announce(ctx, planned, budget_s)
     tried: dict[int, Artifact] = {}
@@ -85,6 +87,26 @@ def plan(ctx: Context, dataset: Dataset, params: TrainParams, calls: Sequence[Ca
     Raises:
         UserError: none can be trained.
     """
+    fewest, work_of = _amount(dataset, params)
+    return within_budget(calls, work_of, fewest, budget_s)
+
+
+def suited_to(dataset: Dataset, params: TrainParams, calls: Sequence[Call], budget_s: float) -> tuple[Call, ...]:
+    """The candidates with the parameters that suit the dataset's images, unless their size is stated.
+
+    All images are asked, so that each fold of a cross-validation trains the same candidates.
+    """
+    if params.input_hw is not None:
+        return tuple(calls)
+
+    def shorter_px() -> int:
+        return shorter_side(tuple(islice(dataset, 0, None, max(1, len(dataset) // PROBED))))
+
+    return suited(calls, shorter_px, _amount(dataset, params)[1], budget_s)
+
+
+def _amount(dataset: Dataset, params: TrainParams) -> tuple[int, Callable[[Call], Work]]:
+    """Training images of the smallest class; and the work of a candidate."""
     if dataset.task == CLASSES:
         counts = dataset.counts.get("train", {})
         fewest = min(count for count in counts.values() if count)
@@ -99,7 +121,7 @@ def plan(ctx: Context, dataset: Dataset, params: TrainParams, calls: Sequence[Ca
         size = params.input_hw or templates.input_hw_of(call.load(), call.params) or own_size
         return Work(len(dataset), num_train, num_val, classes, (size[0], size[1], params.channels), params.epochs, dataset.task)
 
-    return within_budget(calls, work_of, fewest, budget_s)
+    return fewest, work_of
 
 
 def choose(tried: Sequence[Candidate]) -> int:

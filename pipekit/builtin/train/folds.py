@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from pipekit.builtin.train import record
-from pipekit.builtin.train.choose import RULE, choose, published, variant_params
+from pipekit.builtin.train.choose import RULE, choose, published, suited_to, variant_params
 from pipekit.builtin.train.classes import needs_classes
 from pipekit.builtin.train.params import TrainParams
 from pipekit.builtin.train.stage import learn
@@ -58,7 +58,7 @@ def cross_validate(ctx: Context, dataset: Dataset, params: TrainParams) -> Model
         parts.append(HeldOut.read(made.path))
     held = HeldOut.joined(parts)
     ctx.event("note", message="the model of all images")
-    call, choice = _chosen(params, infos)
+    call, choice = _chosen(dataset, params, infos)
     final = ctx.variant(_final(params, call, infos, dataset))
     held.write(ctx.out_dir)
     rows = list(_rows(dataset, held, folds, infos))
@@ -132,7 +132,7 @@ def train_fold(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
     )
 
 
-def _chosen(params: TrainParams, infos: Sequence[Mapping[str, Any]]) -> tuple[Call, dict[str, Any]]:
+def _chosen(dataset: Dataset, params: TrainParams, infos: Sequence[Mapping[str, Any]]) -> tuple[Call, dict[str, Any]]:
     """The template of the model of all images, and for ``auto`` the account of the choice.
 
     ``auto`` chooses by the accuracy on the val images of all folds, among the templates that every fold tried.
@@ -141,6 +141,7 @@ def _chosen(params: TrainParams, infos: Sequence[Mapping[str, Any]]) -> tuple[Ca
     calls = templates.candidates_of(template, params.model.params)
     if not calls:
         return params.model, {}
+    calls = suited_to(dataset, params, calls, template.budget_s(params.model.params) / len(infos))
     listed = [[Candidate(**one) for one in info["candidates"]] for info in infos]
     pooled = [_pooled([of_fold[place] for of_fold in listed]) for place in range(len(calls))]
     tried = [place for place, one in enumerate(pooled) if not one.left_out]
