@@ -1,6 +1,6 @@
 """None of these: how many foreign images does the limit on the distance to the training images reject, and how many own ones?
 
-Rerun: python benchmarks/sight_reject.py PHOTOS [--fashion FOLDER] [--foreign FOLDER ...]
+Rerun: python benchmarks/sight_reject.py PHOTOS [--side 320] [--fashion FOLDER] [--foreign FOLDER ...]
 
 PHOTOS has a folder of photographs for each class. Foreign to them are the photographs that scikit-image and scikit-learn bring
 along (except a cat), `sample_data/photos/coffee.jpg`, `sample_data/textures`, the images of Fashion-MNIST (FOLDER has the
