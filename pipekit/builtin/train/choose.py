@@ -102,7 +102,10 @@ def suited_to(dataset: Dataset, params: TrainParams, calls: Sequence[Call], budg
     def shorter_px() -> int:
         return shorter_side(tuple(islice(dataset, 0, None, max(1, len(dataset) // PROBED))))
 
-    return suited(calls, shorter_px, _amount(dataset, params)[1], budget_s)
+    def work_of(call: Call) -> Work:
+        return _amount(dataset, params)[1](call)
+
+    return suited(calls, shorter_px, work_of, budget_s)
 
 
 def _amount(dataset: Dataset, params: TrainParams) -> tuple[int, Callable[[Call], Work]]:
