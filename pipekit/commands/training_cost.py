@@ -95,18 +95,17 @@ def training_cost(
         UserError: there is no such template, it can't be trained on this, or no image can be read.
     """
     from pipekit.learning import templates
-    from pipekit.learning.candidates import suited, within_budget
-    from pipekit.learning.input_size import infer_size, shorter_side
+    from pipekit.learning.candidates import within_budget
+    from pipekit.learning.input_size import size_for
 
     registry = registry_with(plugins, disable)
     asked: Any = registry.check_params(registry.get("stage", "train").params_type(), {"model": template})
     build, params = asked.model.load(), asked.model.params
     own = (side_px, side_px) if side_px else None
-    chosen = own or infer_size(tuple(probes))
     passes = epochs or asked.epochs
 
     def work_of(call: Any) -> templates.Work:
-        size = own or templates.input_hw_of(call.load(), call.params) or chosen
+        size = own or size_for(call.load(), call.params, lambda: probes)
         shape = (size[0], size[1], asked.channels)
         return templates.Work(amount.images, amount.train, amount.val, amount.classes, shape, passes)
 
@@ -119,10 +118,7 @@ def training_cost(
         "candidates": [],
     }
     if calls:
-        budget_s = build.budget_s(params)
-        if own is None:
-            calls = suited(calls, lambda: shorter_side(tuple(probes)), work_of, budget_s)
-        listed = within_budget(calls, work_of, amount.fewest, budget_s)
+        listed = within_budget(calls, work_of, amount.fewest, build.budget_s(params))
         found["candidates"] = [
             {"template": one.template, "seconds": one.estimate_s, "left_out": one.left_out} for one in listed
         ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from pipekit.contract import Call
@@ -47,30 +47,6 @@ class Candidate:
         )
 
 
-def suited(
-    calls: Sequence[Call], shorter_px: Callable[[], int], work_of: Callable[[Call], Work], budget_s: float
-) -> tuple[Call, ...]:
-    """The candidates with the parameters that suit the images, where their estimated time is within the budget.
-
-    Args:
-        shorter_px: finds the median of the images' shorter sides; only asked where a candidate's parameters depend on it.
-    """
-    found: list[Call] = []
-    for call in calls:
-        ask = getattr(call.load(), "suited", None)
-        changed = call if ask is None else replace(call, params=ask(call.params, shorter_px()))
-        found.append(changed if changed == call or _affordable(changed, work_of(changed), budget_s) else call)
-    return tuple(found)
-
-
-def _affordable(call: Call, work: Work, budget_s: float) -> bool:
-    try:
-        seconds = cost_s(call.load(), work, call.params)
-    except UserError:
-        return False
-    return seconds is not None and seconds <= budget_s
-
-
 def within_budget(calls: Sequence[Call], work_of: Callable[[Call], Work], fewest: int, budget_s: float) -> list[Candidate]:
     """Each candidate in its order, with its estimate, and with the reason why it is left out if it is.
 
@@ -94,6 +70,15 @@ def within_budget(calls: Sequence[Call], work_of: Callable[[Call], Work], fewest
         one = Candidate(one.template, one.params, None if seconds is None else round(seconds, 1))
         found.append(left_out(one, _too_few(call.load(), fewest)))
     return _within(_told_apart(found, num_val), budget_s)
+
+
+def exceeds(call: Call, work: Work, budget_s: float) -> bool:
+    """Whether a candidate's estimate alone is over the budget; a candidate that can't be trained is left out elsewhere."""
+    try:
+        seconds = cost_s(call.load(), work, call.params)
+    except UserError:
+        return False
+    return seconds is not None and seconds > budget_s
 
 
 def _too_few(template: Any, fewest: int) -> str:

@@ -45,8 +45,8 @@ class Facts:
         sha256: of that file.
         convert: turns the file of weights into the bytes of the network that is loaded. The result is kept in the store, and
             its path is the embedder's second argument, ``network``.
-        fine_side: a larger side of a square input, for images that have as many pixels, if they are told apart better by it. The
-            embedder then has a parameter ``side``.
+        fine_side: a larger side of a square input, for images that have as many pixels, if they are told apart better by it;
+            the embedder then has a parameter ``side``.
         keras: ``keras(input_shape_hwc)`` builds the same network as a frozen Keras model, from an image in 0..255 to the
             features; a model template builds upon it. None: no template can.
     """

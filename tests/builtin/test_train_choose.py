@@ -21,7 +21,8 @@ from pipekit.commands.train import model_of
 from pipekit.contract import Sample
 from pipekit.errors import PlanError, UserError
 from pipekit.learning.candidates import Candidate
-from pipekit.learning.templates import Work, cost_s, input_hw_of
+from pipekit.learning.input_size import size_for
+from pipekit.learning.templates import Work, cost_s
 from pipekit.pipeline.plan import load_plan
 from pipekit.registry.registry import load_registry
 
@@ -143,31 +144,33 @@ def photographs(folder: Path, *sizes: tuple[int, int]) -> Any:
     return Photographs(samples=samples, counts=counts, classes=["a", "b"], num=len(samples))
 
 
-def sides(dataset: Any, given: TrainParams, budget_s: float = 180.0) -> list[Any]:
-    calls = choose.suited_to(dataset, given, given.model.params.candidates, budget_s)
-    return [input_hw_of(call.load(), call.params) for call in calls]
+def sides(dataset: Any, given: TrainParams) -> list[Any]:
+    """The size that the stage chooses for each candidate."""
+    return [size_for(call.load(), call.params, lambda: dataset.samples) for call in given.model.params.candidates]
 
 
 def test_photographs_enter_the_pretrained_network_in_a_finer_size(tmp_path: Path) -> None:
-    """The median of the shorter sides decides, from 320 px on; a stated size or side is kept, and so is the budget."""
+    """The median of the shorter sides decides, from 320 px on; a stated side is kept."""
     given = params(input_hw=None)
     large = photographs(tmp_path, (320, 400), (400, 320), (90, 90))
-    assert sides(large, given) == [(320, 320), None, None]
-    assert sides(photographs(tmp_path, (319, 400), (400, 319), (900, 900)), given) == [(224, 224), None, None]
-    large = photographs(tmp_path, (320, 400), (400, 320), (90, 90))
-    assert sides(large, given, budget_s=1) == [(224, 224), None, None]
-    assert sides(large, params(input_hw=[64, 64])) == [(224, 224), None, None]
+    assert sides(large, given) == [(320, 320), (160, 160), (160, 160)]
     probe = {"template": "logistic_regression", "embedder": {"use": "efficientnet_lite0", "side": 96}}
     assert sides(large, params(input_hw=None, model={"template": "auto", "candidates": [probe]})) == [(96, 96)]
+    assert sides(photographs(tmp_path, (319, 400), (400, 319), (900, 900)), given)[0] == (224, 224)
 
 
-def test_a_finer_size_is_part_of_what_is_estimated_and_said(tmp_path: Path) -> None:
+def test_a_finer_size_is_estimated_and_left_where_the_budget_is_too_small(tmp_path: Path) -> None:
     large, given = photographs(tmp_path, *[(320, 320)] * 4), params(input_hw=None)
-    large.num = 1000
-    calls = choose.suited_to(large, given, given.model.params.candidates, 600)
-    found = plan(SimpleNamespace(), large, given, calls, 600)  # type: ignore[arg-type]
-    assert found[0].params["embedder"]["side"] == 320
-    assert (found[0].estimate_s or 0) > (planned(large, given, 600)[0].estimate_s or 0)
+    large.num = 10_000
+    few, many = (planned(large, given, budget_s)[0].estimate_s or 0 for budget_s in (200, 400))
+    assert few < 200 < many
+    ctx: Any = Trainer(tmp_path, {"logistic_regression": 0.9})
+    train_best(ctx, large, params(input_hw=None, model={"template": "auto", "budget": "200s"}))
+    assert [one.input_hw for one in ctx.trained] == [(224, 224)]
+    (tmp_path / "more").mkdir()
+    ctx = Trainer(tmp_path / "more", {"logistic_regression": 0.9})
+    train_best(ctx, large, params(input_hw=None, model={"template": "auto", "budget": "230s"}))
+    assert [one.input_hw for one in ctx.trained] == [None], "the key that the template has by its name"
 
 
 def test_costs_grow_with_the_work() -> None:

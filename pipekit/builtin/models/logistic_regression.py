@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipekit.contract import Call, Params, Uses, depends_on, param
 from pipekit.errors import UserError
-from pipekit.learning.embedders import at_size, describe, facts_of
+from pipekit.learning.embedders import describe, facts_of
 from pipekit.learning.keras_backend import load_keras
 from pipekit.learning.linear_solvers import choose_c as several_c
 from pipekit.learning.linear_solvers import losses_of_labels, losses_of_numbers, numbers_along
@@ -239,14 +239,10 @@ def pretrained_on(params: LogisticRegressionParams) -> Mapping[str, Any]:
     return describe(params.embedder.component, params.embedder.params)
 
 
-def suited(params: LogisticRegressionParams, shorter_px: int) -> LogisticRegressionParams:
-    """With the embedder's finer input, where the images have as many pixels and no side is stated."""
-    embedder = params.embedder
-    side = facts_of(embedder.load(), embedder.params).fine_side
-    if side is None or shorter_px < side or getattr(embedder.params, "side", None) is not None:
-        return params
-    finer = at_size(embedder, (side, side))
-    return params if finer is None else params.model_copy(update={"embedder": finer})
+def finer_hw(params: LogisticRegressionParams) -> tuple[int, int] | None:
+    """The embedder's finer size, unless its side is stated."""
+    side = facts_of(params.embedder.load(), params.embedder.params).fine_side
+    return None if side is None or getattr(params.embedder.params, "side", None) is not None else (side, side)
 
 
 def cost_s(work: Work, params: LogisticRegressionParams) -> float:
@@ -283,6 +279,6 @@ build.head = lambda params, epochs: "probabilities"  # type: ignore[attr-defined
 build.input_hw = lambda params: facts_of(params.embedder.load(), params.embedder.params).input_hw  # type: ignore[attr-defined]
 build.embedder = lambda params: params.embedder  # type: ignore[attr-defined]
 build.on_features = on_features  # type: ignore[attr-defined]
-build.suited = suited  # type: ignore[attr-defined]
+build.finer_hw = finer_hw  # type: ignore[attr-defined]
 build.cost_s = cost_s  # type: ignore[attr-defined]
 build.pretrained_on = pretrained_on  # type: ignore[attr-defined]

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from pipekit.builtin.train import record
-from pipekit.builtin.train.choose import RULE, choose, published, suited_to, variant_params
+from pipekit.builtin.train.choose import RULE, choose, published, variant_params
 from pipekit.builtin.train.classes import needs_classes
 from pipekit.builtin.train.params import TrainParams
 from pipekit.builtin.train.stage import learn
@@ -58,7 +58,7 @@ def cross_validate(ctx: Context, dataset: Dataset, params: TrainParams) -> Model
         parts.append(HeldOut.read(made.path))
     held = HeldOut.joined(parts)
     ctx.event("note", message="the model of all images")
-    call, choice = _chosen(dataset, params, infos)
+    call, choice = _chosen(params, infos)
     final = ctx.variant(_final(params, call, infos, dataset))
     held.write(ctx.out_dir)
     rows = list(_rows(dataset, held, folds, infos))
@@ -132,7 +132,7 @@ def train_fold(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
     )
 
 
-def _chosen(dataset: Dataset, params: TrainParams, infos: Sequence[Mapping[str, Any]]) -> tuple[Call, dict[str, Any]]:
+def _chosen(params: TrainParams, infos: Sequence[Mapping[str, Any]]) -> tuple[Call, dict[str, Any]]:
     """The template of the model of all images, and for ``auto`` the account of the choice.
 
     ``auto`` chooses by the accuracy on the val images of all folds, among the templates that every fold tried.
@@ -141,7 +141,6 @@ def _chosen(dataset: Dataset, params: TrainParams, infos: Sequence[Mapping[str, 
     calls = templates.candidates_of(template, params.model.params)
     if not calls:
         return params.model, {}
-    calls = suited_to(dataset, params, calls, template.budget_s(params.model.params) / len(infos))
     listed = [[Candidate(**one) for one in info["candidates"]] for info in infos]
     pooled = [_pooled([of_fold[place] for of_fold in listed]) for place in range(len(calls))]
     tried = [place for place, one in enumerate(pooled) if not one.left_out]
@@ -169,7 +168,7 @@ def _pooled(found: Sequence[Candidate]) -> Candidate:
 def _final(params: TrainParams, call: Call, infos: Sequence[Mapping[str, Any]], dataset: Dataset) -> TrainParams:
     """The parameters that train on all images: without val, for as many epochs as the folds kept in the middle."""
     plain = params.model_copy(update={"cross_validate": False})
-    plain = plain if call is params.model else variant_params(plain, call)
+    plain = plain if call is params.model else variant_params(plain, call, _smaller_hw(call, infos))
     if sum(dataset.counts.get("val", {}).values()) or plain.keep == "last":
         return plain
     changes: dict[str, Any] = {"keep": "last", "patience": None}
@@ -177,6 +176,15 @@ def _final(params: TrainParams, call: Call, infos: Sequence[Mapping[str, Any]], 
         kept = [int(info["kept_epoch"]) for info in infos if info["template"] == call.name]
         changes["epochs"] = max(round(median(kept)) if kept else params.epochs, floor(params.warmup_epochs) + 1)
     return plain.model_copy(update=changes)
+
+
+def _smaller_hw(call: Call, infos: Sequence[Mapping[str, Any]]) -> tuple[int, int] | None:
+    """The template's usual size, if a fold took it for want of budget: the model of all images is like those of the folds."""
+    usual = templates.input_hw_of(call.load(), call.params)
+    if templates.finer_hw_of(call.load(), call.params) is None:
+        return None
+    sizes = [tuple(info["input_shape_hwc"][:2]) for info in infos if info["template"] == call.name]
+    return usual if usual in sizes else None
 
 
 def _rows(

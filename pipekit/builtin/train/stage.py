@@ -27,7 +27,7 @@ from pipekit.images import Image
 from pipekit.learning import templates
 from pipekit.learning.assigning import drawn, name_of
 from pipekit.learning.embedders import facts_of
-from pipekit.learning.input_size import infer_size
+from pipekit.learning.input_size import size_for
 from pipekit.learning.linear_head import write_head
 from pipekit.learning.outputs import Outputs, makes
 from pipekit.learning.templates import Work
@@ -65,7 +65,7 @@ def learn(ctx: Context, dataset: Dataset, params: TrainParams, *, head_alone: bo
     seed = params.seed if params.seed is not None else ctx.seed
     devices.prepare(seed=int(_rng(ctx, params)("weights").integers(2**32)), deterministic=params.deterministic)
     every = data.read_part(dataset, "train", labelled=False)
-    size = params.input_hw or templates.input_hw_of(template, params.model.params) or infer_size(every.samples)
+    size = params.input_hw or size_for(template, params.model.params, lambda: every.samples)
     shape = (size[0], size[1], params.channels)
     with ExitStack() as stack:
         strategy = devices.strategy(params.devices)
