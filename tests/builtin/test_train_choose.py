@@ -16,7 +16,7 @@ from pipekit.builtin.report import candidates as report
 from pipekit.builtin.train import ahead, choose
 from pipekit.builtin.train.choose import plan, train_best, variant_params
 from pipekit.builtin.train.params import TrainParams
-from pipekit.builtin.train.stage import precision_of
+from pipekit.builtin.train.stage import _pretrained_on, precision_of
 from pipekit.commands.train import model_of
 from pipekit.contract import Sample
 from pipekit.errors import PlanError, UserError
@@ -355,3 +355,10 @@ def test_a_model_that_is_solved_is_solved_in_float32(template: str, taken: str) 
     assert len(said) == (taken == "float32")
     assert precision_of(ctx, given.model.load(), params(model=template)) == "float32"
     assert len(said) == (taken == "float32")
+
+
+def test_the_weights_are_stated_with_the_size_of_the_images_that_they_got() -> None:
+    call = params().model.params.candidates[0]
+    found = _pretrained_on(call.load(), params(model=call.to_plain()), (320, 320, 3))
+    assert found is not None
+    assert (found["embedder"], found["input_hw"]) == ("efficientnet_lite0", [320, 320])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -155,13 +155,19 @@ def learn(ctx: Context, dataset: Dataset, params: TrainParams, *, head_alone: bo
         failures=tuple(failures),
         dataset=dataset,
         pretrained=_is_pretrained(template, params),
-        pretrained_on=templates.pretrained_on(template, params.model.params),
+        pretrained_on=_pretrained_on(template, params, shape),
         unknown=unknown,
         calibration=calibration,
         on_val=on_val,
         features=None if embedder is None else write_head(ctx.out_dir, learner, embedder, dataset.digest),
     )
     return model, result
+
+
+def _pretrained_on(template: Any, params: TrainParams, shape_hwc: tuple[int, int, int]) -> Mapping[str, Any] | None:
+    """What the template states of its pretrained weights, with the size of the images that this model takes."""
+    found = templates.pretrained_on(template, params.model.params)
+    return {**found, "input_hw": list(shape_hwc[:2])} if found and "input_hw" in found else found
 
 
 def build_model(template: Any, shape_hwc: tuple[int, int, int], outputs: Outputs, params: TrainParams) -> Any:
