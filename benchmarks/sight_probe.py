@@ -5,7 +5,8 @@ Rerun: python benchmarks/sight_probe.py PHOTOS --sides 224,288,320
 PHOTOS has a folder for each of two classes. In the order of their names, the first half of each class is the part on which
 input sizes were compared (``--part tuning``: 350 of each class to train on, 150 for the test). The test images of
 ``--part untouched`` (200 of each class) are all of the other half; 700 of each class from what remains are trained on, 105 of
-them as val. The features of every image are computed once, by the runtime of ``embed``.
+them as val. ``--part few`` draws ten of each class from all, two of them as val, and 200 others for the test. The features
+of every image are computed once, by the runtime of ``embed``.
 """
 
 from __future__ import annotations
@@ -57,7 +58,10 @@ def draw(numbers: Numbers, is_tuning: NDArray[np.bool_], part: str, seed: int) -
     found: list[list[Numbers]] = [[], [], []]
     for number in np.unique(numbers):
         own = numbers == number
-        if part == "tuning":
+        if part == "few":
+            learned, test = np.split(rng.permutation(np.flatnonzero(own))[:210], [10])
+            val = learned[:2]
+        elif part == "tuning":
             learned, test = np.split(rng.permutation(np.flatnonzero(own & is_tuning))[:500], [350])
             val = learned[:53]
         else:
@@ -75,7 +79,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path)
     parser.add_argument("--sides", default="224,288,320")
-    parser.add_argument("--part", choices=("tuning", "untouched"), default="untouched")
+    parser.add_argument("--part", choices=("tuning", "untouched", "few"), default="untouched")
     parser.add_argument("--draws", type=int, default=10)
     chosen = parser.parse_args()
     classes = [sorted(one.glob("*.jpg")) for one in sorted(chosen.photos.iterdir()) if one.is_dir()]

@@ -1,6 +1,6 @@
 """None of these: how many foreign images does the limit on the distance to the training images reject, and how many own ones?
 
-Rerun: python benchmarks/sight_reject.py PHOTOS [--fashion FOLDER] [--foreign FOLDER ...]
+Rerun: python benchmarks/sight_reject.py PHOTOS [--side 320] [--fashion FOLDER] [--foreign FOLDER ...]
 
 PHOTOS has a folder of photographs for each class. Foreign to them are the photographs that scikit-image and scikit-learn bring
 along (except a cat), `sample_data/photos/coffee.jpg`, `sample_data/textures`, the images of Fashion-MNIST (FOLDER has the
@@ -17,6 +17,7 @@ import argparse
 import gzip
 import tempfile
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -56,21 +57,22 @@ Arrays = dict[str, Any]
 class Embedder:
     """Features of EfficientNet-Lite0, as the stage `embed` computes them; those of files are kept, if `cache` is given."""
 
-    def __init__(self, cache: Path | None = None) -> None:
-        self._cache, self._known = cache, {}
+    def __init__(self, side: int, cache: Path | None = None) -> None:
+        self._cache, self._known, self._size = cache, {}, (side, side)
         if cache is not None and cache.exists():
             with np.load(cache) as saved:
                 self._known = dict(zip(saved["files"].tolist(), saved["features"], strict=True))
         with tempfile.TemporaryDirectory() as folder:
             network = Path(folder, "network")
-            network.write_bytes(facts_for(LITE0).convert(LITE0.weights_file()))  # type: ignore[misc]
+            variant = replace(LITE0, input_hw=self._size)
+            network.write_bytes(facts_for(variant).convert(variant.weights_file()))  # type: ignore[misc]
             self._embed = onnx_embed(network)
 
     def of_file(self, path: Path) -> Any:
-        return self.of_pixels(images.read(path, at_least_hw=LITE0.input_hw))
+        return self.of_pixels(images.read(path, at_least_hw=self._size))
 
     def of_pixels(self, pixels: Any) -> Any:
-        return np.asarray(self._embed(images.resize(pixels, LITE0.input_hw)[None])[0], np.float16)
+        return np.asarray(self._embed(images.resize(pixels, self._size)[None])[0], np.float16)
 
     def of_files(self, files: Iterable[Path]) -> Any:
         found = []
@@ -182,9 +184,10 @@ def main() -> None:
     parser.add_argument("photos", type=Path, help="class folders of photographs")
     parser.add_argument("--fashion", type=Path, help="the folder of Fashion-MNIST's IDX files")
     parser.add_argument("--foreign", type=Path, nargs="*", default=[], help="further folders of foreign photographs")
+    parser.add_argument("--side", type=int, default=LITE0.input_hw[0], help="input size of the network")
     parser.add_argument("--cache", type=Path, metavar="FILE.npz", help="keep the features of files here between runs")
     given = parser.parse_args()
-    embedder = Embedder(given.cache)
+    embedder = Embedder(given.side, given.cache)
     own = {folder.name: embedder.of_files(images_in(folder)) for folder in sorted(given.photos.iterdir()) if folder.is_dir()}
     photographs, drawings = package_photographs()
     foreign = {"photographs": embedder.of_files(photographs), "drawings, texts, charts": embedder.of_files(drawings)}

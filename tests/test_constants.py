@@ -59,6 +59,7 @@ TUNED = {
     "builtin/test_explain.py": "builtin/explain/pages SUSPICIOUS; builtin/explain/saliency_location GRID SPREAD",
     "builtin/test_evaluate_metrics.py": "builtin/evaluate/slices MOST_VALUES",
     "builtin/test_export_models.py": "builtin/exporters/models FLOAT_TOLERANCE",
+    "builtin/test_train_choose.py": "builtin/embedders FINE_SIDE",
     "builtin/test_hog_svm.py": "builtin/models/hog_svm _EPS _HYSTERESIS",
     "builtin/test_reconstruction.py": "builtin/evaluate/reconstruction RATES",
     "learning/test_cross_validation.py": "learning/cross_validation FEWEST",

@@ -34,6 +34,7 @@ import pytest
 
 from pipekit import contract, hookspecs, images
 from pipekit.cli import COMMANDS, commands, main
+from pipekit.errors import PlanError
 from pipekit.learning.evaluation import Evaluation
 from pipekit.pipeline.plan import Plan, load_plan
 from pipekit.recipe.compiled import KINDS as OP_FORMS
@@ -125,6 +126,24 @@ def write_files(page: Path, folder: Path) -> None:
     for block in blocks_of(page):
         if block.note.startswith(FILES):
             write_file(block, folder)
+
+
+def parts_of_pipelines() -> list[Block]:
+    """Blocks that show some stages of a pipeline, built-in ones that read this machine's files."""
+    found = [block for block in blocks("toml") if block.page.is_relative_to(DOCS) and not block.note.startswith("pipeline")]
+    return [block for block in found if "stages" in (table := tomllib.loads(block.text)) and "plugins" not in table]
+
+
+@pytest.mark.parametrize("block", [block for block in parts_of_pipelines() if "://" not in block.text], ids=str)
+def test_a_part_of_a_pipeline_has_parameters_that_there_are(block: Block, tmp_path: Path) -> None:
+    """Its inputs come from stages that are not shown, and its files are not there; each value is checked all the same."""
+    try:
+        load_plan(table=tomllib.loads(block.text), base_dir=tmp_path)
+    except PlanError as error:
+        not_here = re.compile(r"no such (file|folder|recipe)|no (stage|executor|report section) called")
+        absent = {one.path.partition("[")[0] for one in error.problems if not_here.match(one.message)}
+        values = [one for one in error.problems if one.path.count(".") > 1]
+        assert [one for one in values if one.path.partition("[")[0] not in absent] == []
 
 
 @pytest.mark.parametrize("block", blocks("toml", "pipeline"), ids=str)

@@ -333,7 +333,7 @@ def register_models(register: Register) -> None:
         "auto",
         "pipekit.builtin.models.auto:build",
         summary="Tries several templates, and keeps the one best on val",
-        version=2,
+        version=3,
     )
     register("simple_cnn", "pipekit.builtin.models.simple_cnn:build", summary="Convolution blocks, a dense layer, dropout")
     register("mlp", "pipekit.builtin.models.mlp:build", summary="Dense layers on the raw pixels: the baseline")
@@ -345,7 +345,7 @@ def register_models(register: Register) -> None:
         "logistic_regression",
         "pipekit.builtin.models.logistic_regression:build",
         summary="Logistic regression on the features of a pretrained network",
-        version=3,
+        version=4,
     )
     register(
         "hog_svm",

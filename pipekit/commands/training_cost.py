@@ -96,17 +96,16 @@ def training_cost(
     """
     from pipekit.learning import templates
     from pipekit.learning.candidates import within_budget
-    from pipekit.learning.input_size import infer_size
+    from pipekit.learning.input_size import size_for
 
     registry = registry_with(plugins, disable)
     asked: Any = registry.check_params(registry.get("stage", "train").params_type(), {"model": template})
     build, params = asked.model.load(), asked.model.params
     own = (side_px, side_px) if side_px else None
-    chosen = own or infer_size(tuple(probes))
     passes = epochs or asked.epochs
 
     def work_of(call: Any) -> templates.Work:
-        size = own or templates.input_hw_of(call.load(), call.params) or chosen
+        size = own or size_for(call.load(), call.params, lambda: probes)
         shape = (size[0], size[1], asked.channels)
         return templates.Work(amount.images, amount.train, amount.val, amount.classes, shape, passes)
 

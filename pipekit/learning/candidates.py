@@ -73,6 +73,15 @@ def within_budget(calls: Sequence[Call], work_of: Callable[[Call], Work], fewest
     return _within(_told_apart(found, num_val), budget_s)
 
 
+def exceeds(call: Call, work: Work, budget_s: float) -> bool:
+    """Whether a candidate's estimate alone is over the budget; a candidate that can't be trained is left out elsewhere."""
+    try:
+        seconds = cost_s(call.load(), work, call.params)
+    except UserError:
+        return False
+    return seconds is not None and seconds > budget_s
+
+
 def _too_few(template: Any, fewest: int, task: str) -> str:
     needed = int(getattr(template, "images_a_class", 0))
     if fewest >= needed:

@@ -14,18 +14,18 @@ beside it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pipekit.contract import ComponentLike, Params, depends_on, params_type_of
+from pipekit.contract import Call, ComponentLike, Params, depends_on, params_type_of
 from pipekit.errors import PluginError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Embed", "Facts", "describe", "embedder", "facts_of", "onnx_embed", "open_embedder"]
+__all__ = ["Embed", "Facts", "at_size", "describe", "embedder", "facts_of", "onnx_embed", "open_embedder"]
 
 Embed = Callable[["NDArray[np.uint8]"], "NDArray[np.float32]"]
 F = TypeVar("F", bound=Callable[..., Any])
@@ -45,6 +45,8 @@ class Facts:
         sha256: of that file.
         convert: turns the file of weights into the bytes of the network that is loaded. The result is kept in the store, and
             its path is the embedder's second argument, ``network``.
+        fine_side: a larger side of a square input, for images that have as many pixels, if they are told apart better by it;
+            the embedder then has a parameter ``side``.
         keras: ``keras(input_shape_hwc)`` builds the same network as a frozen Keras model, from an image in 0..255 to the
             features; a model template builds upon it. None: no template can.
     """
@@ -58,6 +60,7 @@ class Facts:
     sha256: str = ""
     convert: Callable[[Path], bytes] | None = None
     keras: Callable[[tuple[int, int, int]], Any] | None = None
+    fine_side: int | None = None
 
 
 def embedder(facts: Facts | Callable[[Any], Facts], *, libraries: Sequence[str] = ()) -> Callable[[F], F]:
@@ -88,6 +91,19 @@ def facts_of(function: Any, params: Params | None = None) -> Facts:
         name = getattr(function, "__qualname__", type(function).__name__)
         raise PluginError(f"the embedder {name} lacks @pipekit.learning.embedders.embedder(Facts(...)) above it")
     return facts
+
+
+def at_size(call: Call, size_hw: tuple[int, int]) -> Call | None:
+    """The embedder with an input of this size, by its parameter ``side``; None if it takes no images of it."""
+    if facts_of(call.load(), call.params).input_hw == size_hw:
+        return call
+    if size_hw[0] != size_hw[1] or "side" not in type(call.params).model_fields:
+        return None
+    try:
+        params = type(call.params).model_validate({**call.params.model_dump(), "side": size_hw[0]})
+    except ValueError:  # too small or too large
+        return None
+    return replace(call, params=params)
 
 
 def open_embedder(function: Any, params: Params, network: Path | None = None) -> Embed:

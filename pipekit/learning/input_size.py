@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from statistics import median
+from typing import Any
 
 from pipekit import images
-from pipekit.contract import Sample
+from pipekit.contract import Params, Sample
 from pipekit.errors import ImageError, UserError
+from pipekit.learning.templates import finer_hw_of, input_hw_of
 
 PROBED = 64
 """Number of image headers that are read to find the images' sizes."""
@@ -27,6 +29,25 @@ def infer_size(samples: Sequence[Sample]) -> tuple[int, int]:
         return max(8, one[0]), max(8, one[1])
     side = int(min(160, max(32, median(min(size) for size in sizes.elements()))))
     return side, side
+
+
+def size_for(template: Any, params: Params, samples: Callable[[], Sequence[Sample]]) -> tuple[int, int]:
+    """The input size of a template, where nobody states one: its finer one for photographs that have the pixels, its usual one,
+    or one that the images suggest.
+
+    Args:
+        samples: the training images; not asked where the template alone decides.
+    """
+    usual, finer = input_hw_of(template, params), finer_hw_of(template, params)
+    if finer is not None and shorter_side(samples()) >= max(finer):
+        return finer
+    return usual or infer_size(samples())
+
+
+def shorter_side(samples: Sequence[Sample]) -> int:
+    """The median of the shorter sides of the probed images, in pixels; 0 if none can be read."""
+    sides = [min(info.height_px, info.width_px) for info, _ in probed(samples)]
+    return int(median(sides)) if sides else 0
 
 
 def probed(samples: Sequence[Sample]) -> Iterator[tuple[images.ImageInfo, bytes]]:

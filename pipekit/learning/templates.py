@@ -6,6 +6,7 @@
 ``fit``              ``fit(model, train, val, params, seed)``: solves for the weights in one pass
 ``unfreeze``         ``unfreeze(model, params, epoch)``: makes layers trainable before an epoch
 ``embedder``         ``embedder(params)``: the embedder whose features enter the head; the train stage takes them from the store
+``finer_hw``         ``finer_hw(params)``: a larger size, for images whose shorter side has as many pixels; or None
 ``on_features``      ``on_features(dimensions, num_classes)``: the head alone, from the embedder's features to probabilities,
                      for trainings of which only the predictions are kept
 ``pretrained_on``    ``pretrained_on(params)``: source, licence and training data of the weights that a model starts from
@@ -95,6 +96,13 @@ def input_hw_of(template: Any, params: Params) -> tuple[int, int] | None:
     """The size of a template's images; None if it takes any."""
     own = getattr(template, "input_hw", None)
     found: tuple[int, int] | None = own(params) if callable(own) else own
+    return found
+
+
+def finer_hw_of(template: Any, params: Params) -> tuple[int, int] | None:
+    """A larger size of a template's images, for photographs that have the pixels; None if there is none."""
+    ask = getattr(template, "finer_hw", None)
+    found: tuple[int, int] | None = None if ask is None else ask(params)
     return found
 
 

@@ -75,8 +75,9 @@ def warnings_of(dataset: Dataset, path: Path, asking: str = "") -> Iterator[str]
 
 def _several(dataset: Dataset, found: Sequence[tuple[Sample, Sample]], importer: str) -> ReadingsError:
     one, other = found[0]
+    pair = f"{one.id} and {other.id}, which are the same file"
     return ReadingsError(
-        f"{len(found):,} of {len(dataset):,} images lie in several classes, such as {one.id} and {other.id}, which are the same file",
+        f"{len(found):,} of {len(dataset):,} images lie in several classes, such as {pair}",
         [
             Reading("several labels an image", format=f"{importer}:labels_from=copies"),
             Reading("one class an image, and wrong labels among them", format=f"{importer}:labels_from=source"),

@@ -167,7 +167,7 @@ def test_keras_model_of_a_pipeline_is_whole_and_its_features_are_those_of_embed(
     assert (info["template"], info["chosen_by"], info["params"]["embedder"]) == (
         "logistic_regression",
         "auto",
-        {"use": "efficientnet_lite0"},
+        {"use": "efficientnet_lite0", "side": None},
     )
     assert "Models tried" in (outcome.artifact("report").path / "report.html").read_text("utf-8")
     assert info["input_shape_hwc"] == [224, 224, 3]

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from PIL import Image as PillowImage
 
 from pipekit.builtin.models.auto import seconds_of
 from pipekit.builtin.report import candidates as report
 from pipekit.builtin.train import ahead, choose
 from pipekit.builtin.train.choose import plan, train_best, variant_params
 from pipekit.builtin.train.params import TrainParams
-from pipekit.builtin.train.stage import precision_of
+from pipekit.builtin.train.stage import _pretrained_on, precision_of
 from pipekit.commands.train import model_of
+from pipekit.contract import Sample
 from pipekit.errors import PlanError, UserError
 from pipekit.learning import candidates
 from pipekit.learning.candidates import Candidate
+from pipekit.learning.input_size import size_for
 from pipekit.learning.templates import Work, cost_s
 from pipekit.pipeline.plan import load_plan
 from pipekit.registry.registry import load_registry
@@ -122,6 +126,57 @@ def test_grey_images_leave_the_pretrained_network_out() -> None:
     only = params(channels=1, model={"template": "auto", "candidates": ["logistic_regression"]})
     with pytest.raises(UserError, match="none of the candidates can be trained"):
         planned(images(400, 100), only)
+
+
+# --- parameters that suit the images -----------------------------------------------------------------------------------------
+
+
+class Photographs(Images):
+    """Images with files."""
+
+    def __iter__(self) -> Iterator[Sample]:
+        return iter(self.samples)
+
+    def split(self, name: str) -> Any:
+        return self.samples
+
+
+def photographs(folder: Path, *sizes: tuple[int, int]) -> Any:
+    files = [folder / f"{number}.png" for number in range(len(sizes))]
+    for file, (width, height) in zip(files, sizes, strict=True):
+        PillowImage.new("RGB", (width, height)).save(file)
+    samples = [Sample(file.name, str(file)) for file in files]
+    counts = {"train": {"a": 400, "b": 400}, "val": {"a": 50, "b": 50}}
+    return Photographs(samples=samples, counts=counts, classes=["a", "b"], num=len(samples))
+
+
+def sides(dataset: Any, given: TrainParams) -> list[Any]:
+    """The size that the stage chooses for each candidate."""
+    return [size_for(call.load(), call.params, lambda: dataset.samples) for call in given.model.params.candidates]
+
+
+def test_photographs_enter_the_pretrained_network_in_a_finer_size(tmp_path: Path) -> None:
+    """The median of the shorter sides decides, from 320 px on; a stated side is kept."""
+    given = params(input_hw=None)
+    large = photographs(tmp_path, (320, 400), (400, 320), (90, 90))
+    assert sides(large, given) == [(320, 320), (160, 160), (160, 160)]
+    probe = {"template": "logistic_regression", "embedder": {"use": "efficientnet_lite0", "side": 96}}
+    assert sides(large, params(input_hw=None, model={"template": "auto", "candidates": [probe]})) == [(96, 96)]
+    assert sides(photographs(tmp_path, (319, 400), (400, 319), (900, 900)), given)[0] == (224, 224)
+
+
+def test_a_finer_size_is_estimated_and_left_where_the_budget_is_too_small(tmp_path: Path) -> None:
+    large, given = photographs(tmp_path, *[(320, 320)] * 4), params(input_hw=None)
+    large.num = 10_000
+    few, many = (planned(large, given, budget_s)[0].estimate_s or 0 for budget_s in (200, 400))
+    assert few < 200 < many
+    ctx: Any = Trainer(tmp_path, {"logistic_regression": 0.9})
+    train_best(ctx, large, params(input_hw=None, model={"template": "auto", "budget": "200s"}))
+    assert [one.input_hw for one in ctx.trained] == [(224, 224)]
+    (tmp_path / "more").mkdir()
+    ctx = Trainer(tmp_path / "more", {"logistic_regression": 0.9})
+    train_best(ctx, large, params(input_hw=None, model={"template": "auto", "budget": "230s"}))
+    assert [one.input_hw for one in ctx.trained] == [None], "the key that the template has by its name"
 
 
 def test_costs_grow_with_the_work() -> None:
@@ -306,3 +361,10 @@ def test_a_model_that_is_solved_is_solved_in_float32(template: str, taken: str) 
     assert len(said) == (taken == "float32")
     assert precision_of(ctx, given.model.load(), params(model=template)) == "float32"
     assert len(said) == (taken == "float32")
+
+
+def test_the_weights_are_stated_with_the_size_of_the_images_that_they_got() -> None:
+    call = params().model.params.candidates[0]
+    found = _pretrained_on(call.load(), params(model=call.to_plain()), (320, 320, 3))
+    assert found is not None
+    assert (found["embedder"], found["input_hw"]) == ("efficientnet_lite0", [320, 320])

@@ -20,7 +20,10 @@ from pipekit.learning.efficientnet_lite import (
     fill,
     to_onnx,
 )
-from pipekit.learning.embedders import onnx_embed
+from pipekit.learning.embedders import at_size, facts_of, onnx_embed
+from pipekit.learning.light_predictor import opened_embedder
+from pipekit.params import Call, canonical
+from pipekit.registry.registry import load_registry
 
 REFERENCE = np.load(Path(__file__).with_name("reference") / "efficientnet_lite0.npz")
 PLACES = ["stem", *(f"block_{number}" for number in range(16)), "head", "features", "logits"]
@@ -50,6 +53,23 @@ def agree(found, wanted, place):
     scale = float(wanted["moments"][1])
     np.testing.assert_allclose(flat[at], wanted["values"], rtol=1e-3, atol=1e-3 * scale, err_msg=place)
     np.testing.assert_allclose([flat.mean(), flat.std()], wanted["moments"], rtol=1e-3, atol=1e-3 * scale, err_msg=place)
+
+
+def test_the_side_of_the_input_is_a_parameter_that_only_another_one_brings_into_the_key():
+    found = load_registry(installed=False).get("embedder", "efficientnet_lite0")
+    usual, other = (Call("embedder", found.name, found.params_type()(**values), {}, found) for values in ({}, {"side": 64}))
+    assert facts_of(found.load(), usual.params).input_hw == (224, 224)
+    assert facts_of(found.load(), other.params).input_hw == (64, 64)
+    assert canonical(usual.params, str, dict) == {}
+    assert canonical(other.params, str, dict) == {"side": 64}
+    assert at_size(usual, (224, 224)) is usual
+    assert at_size(usual, (64, 64)) == other
+    assert at_size(usual, (64, 65)) is None, "not a square"
+    assert at_size(usual, (8, 8)) is None, "smaller than the network can take"
+    features = opened_embedder(other)(REFERENCE["photo"][None, :64, :64])
+    assert features.shape == (1, 1280)
+    with pytest.raises(Exception, match="Got: 224"):
+        opened_embedder(other)(REFERENCE["photo"][None])
 
 
 # --- as an ONNX file -------------------------------------------------------------------------------------------------------

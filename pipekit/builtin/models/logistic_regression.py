@@ -239,13 +239,19 @@ def pretrained_on(params: LogisticRegressionParams) -> Mapping[str, Any]:
     return describe(params.embedder.component, params.embedder.params)
 
 
+def finer_hw(params: LogisticRegressionParams) -> tuple[int, int] | None:
+    """The embedder's finer size, unless its side is stated."""
+    side = facts_of(params.embedder.load(), params.embedder.params).fine_side
+    return None if side is None or getattr(params.embedder.params, "side", None) is not None else (side, side)
+
+
 def cost_s(work: Work, params: LogisticRegressionParams) -> float:
     """The features of all images, whose shards every split shares, and the solver, also on folds where val is small.
 
     Raises:
         UserError: the images are grey, or the embedder can't be used.
     """
-    facts = facts_of(params.embedder.load())
+    facts = facts_of(params.embedder.load(), params.embedder.params)
     if work.shape_hwc[2] != 3:
         raise UserError(f"the embedder {params.embedder.name!r} needs colour images", "Set channels = 3.")
     if facts.keras is None:
@@ -273,5 +279,6 @@ build.head = lambda params, epochs: "probabilities"  # type: ignore[attr-defined
 build.input_hw = lambda params: facts_of(params.embedder.load(), params.embedder.params).input_hw  # type: ignore[attr-defined]
 build.embedder = lambda params: params.embedder  # type: ignore[attr-defined]
 build.on_features = on_features  # type: ignore[attr-defined]
+build.finer_hw = finer_hw  # type: ignore[attr-defined]
 build.cost_s = cost_s  # type: ignore[attr-defined]
 build.pretrained_on = pretrained_on  # type: ignore[attr-defined]

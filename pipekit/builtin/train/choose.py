@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from math import sqrt
 from typing import Any
@@ -21,8 +21,8 @@ from pipekit.builtin.train.params import TrainParams
 from pipekit.contract import Artifact, Call, Context, Dataset, Model
 from pipekit.errors import UserError
 from pipekit.learning import templates
-from pipekit.learning.candidates import Candidate, left_out, within_budget
-from pipekit.learning.input_size import infer_size
+from pipekit.learning.candidates import Candidate, exceeds, left_out, within_budget
+from pipekit.learning.input_size import size_for
 from pipekit.learning.significance import exact
 from pipekit.learning.templates import Work, duration
 from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, task_named
@@ -43,6 +43,8 @@ RULE = (
 RULE_OF_LOSS = "the one with the lowest loss on val; the test images are not used"
 """For several labels and numbers."""
 
+Size = tuple[int, int]
+
 
 def train_best(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
     """Train the candidates that the budget allows, and publish the chosen one's model.
@@ -55,13 +57,15 @@ def train_best(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
     template = params.model.load()
     calls, budget_s = templates.candidates_of(template, params.model.params), template.budget_s(params.model.params)
     planned = plan(ctx, dataset, params, calls, budget_s)
+    work_at = _amount(dataset, params)[1]
+    sizes = [smaller_hw(dataset, params, call, work_at, budget_s) for call in calls]
     _announce(ctx, planned, budget_s)
     tried: dict[int, Artifact] = {}
     todo = [place for place, one in enumerate(planned) if not one.left_out]
     for number, place in enumerate(todo, 1):
         ctx.event("remaining", seconds=sum(planned[later].estimate_s or 0.0 for later in todo[number:]))
         try:
-            tried[place] = ctx.variant(variant_params(params, calls[place]))
+            tried[place] = ctx.variant(variant_params(params, calls[place], sizes[place]))
         except UserError as error:
             if number == len(todo) and not tried:
                 raise
@@ -85,6 +89,30 @@ def plan(ctx: Context, dataset: Dataset, params: TrainParams, calls: Sequence[Ca
     Raises:
         UserError: none can be trained.
     """
+    fewest, work_at = _amount(dataset, params)
+
+    def work_of(call: Call) -> Work:
+        return work_at(call, smaller_hw(dataset, params, call, work_at, budget_s))
+
+    return within_budget(calls, work_of, fewest, budget_s)
+
+
+def smaller_hw(
+    dataset: Dataset, params: TrainParams, call: Call, work_at: Callable[[Call, Size | None], Work], budget_s: float
+) -> Size | None:
+    """The usual size of a candidate whose finer one, for photographs, would exceed the budget alone; None for any other."""
+    finer, usual = (ask(call.load(), call.params) for ask in (templates.finer_hw_of, templates.input_hw_of))
+    if params.input_hw is not None or finer is None or _size_for(dataset, call) != finer:
+        return None
+    return usual if exceeds(call, work_at(call, finer), budget_s) else None
+
+
+def _size_for(dataset: Dataset, call: Call) -> Size:
+    return size_for(call.load(), call.params, lambda: tuple(dataset.split("train")))
+
+
+def _amount(dataset: Dataset, params: TrainParams) -> tuple[int, Callable[[Call, Size | None], Work]]:
+    """Training images of the smallest class; and the work of a candidate, at a size or at the one that the stage chooses."""
     if dataset.task == CLASSES:
         counts = dataset.counts.get("train", {})
         fewest = min(count for count in counts.values() if count)
@@ -92,14 +120,13 @@ def plan(ctx: Context, dataset: Dataset, params: TrainParams, calls: Sequence[Ca
     else:
         num_train, num_val = (len(data.read_part(dataset, name, labelled=True)) for name in ("train", "val"))
         fewest = num_train
-    own_size = infer_size(tuple(dataset.split("train"))) if params.input_hw is None else params.input_hw
     classes = max(1, len(dataset.classes))
 
-    def work_of(call: Call) -> Work:
-        size = params.input_hw or templates.input_hw_of(call.load(), call.params) or own_size
-        return Work(len(dataset), num_train, num_val, classes, (size[0], size[1], params.channels), params.epochs, dataset.task)
+    def work_at(call: Call, size: Size | None) -> Work:
+        height, width = size or params.input_hw or _size_for(dataset, call)
+        return Work(len(dataset), num_train, num_val, classes, (height, width, params.channels), params.epochs, dataset.task)
 
-    return within_budget(calls, work_of, fewest, budget_s)
+    return fewest, work_at
 
 
 def choose(tried: Sequence[Candidate]) -> int:
@@ -121,9 +148,13 @@ def choose(tried: Sequence[Candidate]) -> int:
     return next(place for place, value in enumerate(values) if value >= best - error)
 
 
-def variant_params(params: TrainParams, call: Call) -> TrainParams:
-    """The parameters that train one candidate; those of epochs only where there are epochs."""
-    changes: dict[str, Any] = {"model": call}
+def variant_params(params: TrainParams, call: Call, input_hw: Size | None = None) -> TrainParams:
+    """The parameters that train one candidate; those of epochs only where there are epochs.
+
+    Args:
+        input_hw: a size that is stated in place of the one that the stage would choose.
+    """
+    changes: dict[str, Any] = {"model": call, "input_hw": input_hw or params.input_hw}
     if hasattr(call.load(), "fit"):
         changes |= {name: TrainParams.model_fields[name].get_default() for name in OF_EPOCHS}
     return params.model_copy(update=changes)

@@ -180,7 +180,7 @@ def _pooled(found: Sequence[Candidate]) -> Candidate:
 def _final(params: TrainParams, call: Call, infos: Sequence[Mapping[str, Any]], dataset: Dataset) -> TrainParams:
     """The parameters that train on all images: without val, for as many epochs as the folds kept in the middle."""
     plain = params.model_copy(update={"cross_validate": False})
-    plain = plain if call is params.model else variant_params(plain, call)
+    plain = plain if call is params.model else variant_params(plain, call, _smaller_hw(call, infos))
     if _labelled_in(dataset, "val") or plain.keep == "last":
         return plain
     changes: dict[str, Any] = {"keep": "last", "patience": None}
@@ -194,6 +194,15 @@ def _labelled_in(dataset: Dataset, split: str) -> int:
     if dataset.task == CLASSES:
         return sum(dataset.counts.get(split, {}).values())
     return sum(stated(sample) is not None for sample in dataset.split(split))
+
+
+def _smaller_hw(call: Call, infos: Sequence[Mapping[str, Any]]) -> tuple[int, int] | None:
+    """The template's usual size, if a fold took it for want of budget: the model of all images is like those of the folds."""
+    usual = templates.input_hw_of(call.load(), call.params)
+    if templates.finer_hw_of(call.load(), call.params) is None:
+        return None
+    sizes = [tuple(info["input_shape_hwc"][:2]) for info in infos if info["template"] == call.name]
+    return usual if usual in sizes else None
 
 
 def _rows(

@@ -25,7 +25,7 @@ from pipekit.contract import Call, Context, Dataset, InputPath, Params, Sample, 
 from pipekit.errors import ImageError, PluginError
 from pipekit.images.choices import Fit
 from pipekit.learning import templates
-from pipekit.learning.embedders import facts_of
+from pipekit.learning.embedders import at_size
 from pipekit.learning.embeddings import embed_dataset
 from pipekit.learning.keras_backend import load_keras
 
@@ -162,11 +162,9 @@ def features_of(
 
 
 def embedder_for(template: Any, params: TrainParams, shape_hwc: tuple[int, int, int]) -> Call | None:
-    """The embedder whose features the store has or shares, if the template names one and takes images of its size."""
+    """The embedder whose features the store has or shares, if the template names one that takes images of this size."""
     embedder = templates.embedder_of(template, params.model.params)
-    if embedder is None or shape_hwc != (*facts_of(embedder.load(), embedder.params).input_hw, 3):
-        return None
-    return embedder
+    return None if embedder is None or shape_hwc[2] != 3 else at_size(embedder, shape_hwc[:2])
 
 
 def embedder_alone(template: Any, params: TrainParams, shape_hwc: tuple[int, int, int]) -> Call | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -27,7 +27,7 @@ from pipekit.images import Image
 from pipekit.learning import templates
 from pipekit.learning.assigning import drawn, name_of
 from pipekit.learning.embedders import facts_of
-from pipekit.learning.input_size import infer_size
+from pipekit.learning.input_size import size_for
 from pipekit.learning.keras_backend import is_loaded
 from pipekit.learning.linear_head import write_head
 from pipekit.learning.outputs import Outputs, makes
@@ -68,7 +68,7 @@ def learn(ctx: Context, dataset: Dataset, params: TrainParams, *, head_alone: bo
         ctx.event("note", message="loading TensorFlow, which takes some seconds")
     devices.prepare(seed=int(_rng(ctx, params)("weights").integers(2**32)), deterministic=params.deterministic)
     every = data.read_part(dataset, "train", labelled=False)
-    size = params.input_hw or templates.input_hw_of(template, params.model.params) or infer_size(every.samples)
+    size = params.input_hw or size_for(template, params.model.params, lambda: every.samples)
     shape = (size[0], size[1], params.channels)
     with ExitStack() as stack:
         strategy = devices.strategy(params.devices)
@@ -158,13 +158,19 @@ def learn(ctx: Context, dataset: Dataset, params: TrainParams, *, head_alone: bo
         failures=tuple(failures),
         dataset=dataset,
         pretrained=_is_pretrained(template, params),
-        pretrained_on=templates.pretrained_on(template, params.model.params),
+        pretrained_on=_pretrained_on(template, params, shape),
         unknown=unknown,
         calibration=calibration,
         on_val=on_val,
         features=None if embedder is None else write_head(ctx.out_dir, learner, embedder, dataset.digest),
     )
     return model, result
+
+
+def _pretrained_on(template: Any, params: TrainParams, shape_hwc: tuple[int, int, int]) -> Mapping[str, Any] | None:
+    """What the template states of its pretrained weights, with the size of the images that this model takes."""
+    found = templates.pretrained_on(template, params.model.params)
+    return {**found, "input_hw": list(shape_hwc[:2])} if found and "input_hw" in found else found
 
 
 def build_model(template: Any, shape_hwc: tuple[int, int, int], outputs: Outputs, params: TrainParams) -> Any:
