@@ -248,6 +248,8 @@ def decode_with(codec: Any, data: bytes) -> Image:
 
 def _to_rgb(picture: Any) -> Image:
     mode = picture.mode
+    if mode == "I" and picture.format == "PPM":  # Pillow has scaled the samples to 0 to 65,535
+        return np.repeat(_to_8_bits(np.asarray(picture))[..., np.newaxis], 3, axis=2)
     if mode in ("F", "I"):
         raise ImageError("32-bit samples have no agreed range; state it in the import: value_range = [black, white]")
     if mode.startswith("I;16"):

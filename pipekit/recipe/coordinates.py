@@ -19,6 +19,7 @@ GROUPS = (
 
 ALONE = frozenset(
     {"bbox", "bboxes", "boundingbox", "box", "boxes", "landmarks", "keypoints", "polygon", "polygons", "segmentation", "points"}
+    | {"encodedpixels", "rle", "maskrle", "rlemask"}
 )
 """Columns that are coordinates if they hold numbers."""
 

@@ -12,6 +12,7 @@ from PIL import Image as Pillow
 
 from pipekit import images
 from pipekit.builtin.importers import coco, voc
+from pipekit.builtin.importers.boxes import CUT
 from pipekit.builtin.importers.files import BY_LAST_PARTS
 from pipekit.builtin.importers.stated_size import SCALED, TURNED, UNSURE, Frame, frame_of
 from pipekit.contract import Adjusted, Failure, Sample
@@ -195,3 +196,16 @@ def test_a_path_out_of_the_folder_is_not_followed(tmp_path: Path) -> None:
     photograph(tmp_path / "a.png", 1)
     coco_file(tmp_path / "boxes.json", STORED_HW, name="../a.png")
     assert [failure.reason for failure in read(tmp_path)[1]] == ["boxes.json: no such file"]
+
+
+def test_boxes_that_reach_beyond_an_image_without_a_stated_size_are_said(tmp_path: Path) -> None:
+    """As of corners that were written in place of a width and a height."""
+    for name in "ab":
+        photograph(tmp_path / f"{name}.png", 1)
+    content: dict[str, Any] = {"categories": [{"id": 1, "name": "x"}], "images": [], "annotations": []}
+    for at, (name, box) in enumerate({"a": [60, 20, 90, 50], "b": [0, 0, 100, 60]}.items()):
+        content["images"].append({"id": at, "file_name": f"{name}.png"})
+        content["annotations"].append({"id": at, "image_id": at, "category_id": 1, "bbox": box})
+    (tmp_path / "x.json").write_text(json.dumps(content), "utf-8")
+    found = list(coco.read(tmp_path, coco.CocoParams(), tmp_path / "out"))
+    assert [item for item in found if isinstance(item, Adjusted)] == [Adjusted("a.png", CUT)]
