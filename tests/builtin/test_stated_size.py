@@ -11,10 +11,10 @@ import pytest
 from PIL import Image as Pillow
 
 from pipekit import images
-from pipekit.builtin.importers import coco, voc
+from pipekit.builtin.importers import coco, voc, yolo
 from pipekit.builtin.importers.boxes import CUT
 from pipekit.builtin.importers.files import BY_LAST_PARTS
-from pipekit.builtin.importers.stated_size import SCALED, TURNED, UNSURE, Frame, frame_of
+from pipekit.builtin.importers.stated_size import SCALED, TURNED, UNSTATED, UNSURE, Frame, frame_of
 from pipekit.contract import Adjusted, Failure, Sample
 from pipekit.engine.adhoc import AdhocPipeline
 from pipekit.errors import ImageError
@@ -92,8 +92,9 @@ def test_everything_lies_on_the_pixels_that_it_was_drawn_on(tmp_path: Path, orie
 @pytest.mark.parametrize(
     ("stated_hw", "orientation", "how"),
     [
-        (None, 6, []),
-        ((0, 0), 6, []),
+        (None, 6, [UNSTATED]),
+        (None, 1, []),
+        ((0, 0), 6, [UNSTATED]),
         ((100, 60), 6, []),
         ((60, 100), 1, []),
         ((60, 100), 3, [UNSURE]),
@@ -209,3 +210,12 @@ def test_boxes_that_reach_beyond_an_image_without_a_stated_size_are_said(tmp_pat
     (tmp_path / "x.json").write_text(json.dumps(content), "utf-8")
     found = list(coco.read(tmp_path, coco.CocoParams(), tmp_path / "out"))
     assert [item for item in found if isinstance(item, Adjusted)] == [Adjusted("a.png", CUT)]
+
+
+def test_a_turned_image_of_yolo_is_said_because_its_lines_state_no_size(tmp_path: Path) -> None:
+    for name, orientation in (("a", 6), ("b", 1), ("c", 8)):
+        photograph(tmp_path / f"images/{name}.jpg", orientation)
+        (tmp_path / "labels").mkdir(exist_ok=True)
+        (tmp_path / f"labels/{name}.txt").write_text("" if name == "c" else "0 0.5 0.5 0.2 0.2\n")
+    found = list(yolo.read(tmp_path, yolo.YoloParams()))
+    assert [item for item in found if isinstance(item, Adjusted)] == [Adjusted("images/a.jpg", UNSTATED)]
