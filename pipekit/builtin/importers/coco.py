@@ -445,8 +445,14 @@ def _is_number(value: Any) -> TypeGuard[float]:
 
 
 def _keypoints(annotation: Mapping[str, Any], names: Sequence[str], frame: Frame) -> Iterator[Keypoint]:
-    """x, y, v triples; v = 0 is "not labelled", 1 "hidden", 2 "visible". In COCO too, whole x and y are pixel centres."""
+    """x, y, v triples; v = 0 is "not labelled", 1 "hidden", 2 "visible". In COCO too, whole x and y are pixel centres.
+
+    Raises:
+        ValueError: they are no triples of finite numbers.
+    """
     values = annotation.get("keypoints") or []
+    if len(values) % 3 or (names and len(values) == 2 * len(names)) or not all(math.isfinite(float(one)) for one in values):
+        raise ValueError
     for at in range(0, len(values) - 2, 3):
         x, y, visible = values[at : at + 3]
         if visible:
