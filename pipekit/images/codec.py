@@ -159,7 +159,7 @@ def verify(data: bytes) -> ImageInfo:
 
 def open_with_pillow(data: bytes) -> Any:
     from PIL import Image as Pillow
-    from PIL import UnidentifiedImageError
+    from PIL import ImageFile, UnidentifiedImageError
 
     if not data:
         raise ImageError("empty file (0 bytes)")
@@ -172,6 +172,8 @@ def open_with_pillow(data: bytes) -> Any:
         raise ImageError(too_large()) from None
     except Exception as error:
         raise ImageError(f"damaged file: {short_reason(error)}") from error
+    if isinstance(picture, ImageFile.StubImageFile):  # known by its signature alone, as HDF5 is
+        raise ImageError(f"a file of the format {picture.format}, which holds data and is no image")
     limit(*picture.size)
     return picture
 

@@ -20,7 +20,7 @@ from pipekit.files import files_in, folders_in, image_suffixes, walk
 from pipekit.passed_over import OUTPUT_FILES
 from pipekit.registry.registry import Registry
 
-SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".txt", ".xml", ".yaml", ".yml")
+SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".txt", ".xml", ".yaml", ".yml", ".lst")
 
 OPAQUE = (".mat", ".xlsx", ".xls", ".ods", ".npy", ".pkl", ".pickle")
 """Suffixes of files that no importer reads beside images, and that are not searched for names. Where no folder says a class,

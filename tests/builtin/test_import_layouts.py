@@ -94,9 +94,10 @@ def test_splits_by_further_words(tmp_path: Path, names: str) -> None:
     assert {(row.label, row.split) for row in rows} == {("oak", "train"), ("oak", "test")}
 
 
-def test_a_yaml_file_that_names_images_is_asked_about(tmp_path: Path) -> None:
+@pytest.mark.parametrize("file", ["labels.yaml", "classes.yml", "train.lst"])
+def test_a_file_that_no_importer_reads_and_that_names_images_is_asked_about(tmp_path: Path, file: str) -> None:
     root = tree(tmp_path, *(f"{name}_{at}.jpg" for name in ("cat", "dog") for at in range(3)))
-    write(root / "labels.yaml", "".join(f"cat_{at}.jpg: zebra\n" for at in range(3)))
+    write(root / file, "".join(f"cat_{at}.jpg: zebra\n" for at in range(3)))
     assert readings(root) == ["--format names"]
 
 

@@ -579,6 +579,13 @@ def test_a_grey_netpbm_image_of_any_depth(most: int, expected: int) -> None:
     assert found[0, :, 0].tolist() == [0, pytest.approx(127, abs=9), expected]
 
 
+def test_a_file_of_arrays_is_no_image(tmp_path: Path) -> None:
+    """Pillow knows HDF5 by its signature and decodes none."""
+    path = tmp_path / "a.h5"
+    path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(64))
+    assert not images.is_image(path)
+
+
 def test_an_avif_is_turned_as_it_is_displayed(tmp_path: Path) -> None:
     from pipekit.files import image_suffixes
 
