@@ -148,7 +148,9 @@ def test_a_border_is_plain_within_twelve_levels(levels: int, plain: bool) -> Non
     assert _has_border(inner, replace(outer, view=view), halved) is plain
 
 
-@pytest.mark.parametrize(("largest", "narrow"), [(8191, "nearly black"), (8192, "dark"), (16_383, "dark"), (16_384, "")])
+@pytest.mark.parametrize(
+    ("largest", "narrow"), [(8191, "nearly black"), (8192, "too dark"), (16_383, "too dark"), (16_384, "")]
+)
 def test_values_of_fourteen_bits_are_a_narrow_range(tmp_path: Path, largest: int, narrow: str) -> None:
     (tmp_path / "a.png").write_bytes(cv2.imencode(".png", np.full((4, 4), largest, np.uint16))[1].tobytes())
     said = list(_narrow([Sample("a.png", str(tmp_path / "a.png"))]))

@@ -82,9 +82,10 @@ def _narrow(samples: Iterable[Sample]) -> Iterator[str]:
             if largest >= NARROW:
                 return
     if largest:
+        how, white = "nearly black" if largest < NEARLY_BLACK else "too dark", (1 << max(8, largest.bit_length())) - 1
         yield (
-            f"the values of the first 16-bit images end at {largest:,} of 65,535, so they are read as "
-            f"{'nearly black' if largest < NEARLY_BLACK else 'dark'}. State their range in the import: value_range = [0, {(1 << max(8, largest.bit_length())) - 1}]"
+            f"the values of the first 16-bit images end at {largest:,} of 65,535, so they are read as {how}. State "
+            f"their range in the import: value_range = [0, {white}]"
         )
 
 

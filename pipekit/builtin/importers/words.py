@@ -23,7 +23,7 @@ SPLIT_WORDS = {
     "testset": "test",
     "holdout": "test",
     **dict.fromkeys(("entrenamiento", "entrainement", "entraînement", "treino", "treinamento", "addestramento"), "train"),
-    **dict.fromkeys(("validacion", "validación", "validacao", "validação", "validazione", "validierung"), "val"),
+    **dict.fromkeys(("validacion", "validación", "validacao", "validação", "validazione"), "val"),
     **dict.fromkeys(("prueba", "pruebas", "teste"), "test"),
 }
 """A word in the name of a split's folder, in lower case."""
