@@ -19,10 +19,11 @@ PLAIN = (ast.Constant, ast.Tuple, ast.UnaryOp, ast.unaryop, ast.BinOp, ast.opera
 
 TUNED = {
     "test_tuned_limits.py": """
-        builtin/importers/boxes CROOKED; builtin/inspect/checks/numbers FEWEST; builtin/split/groups APART; learning/candidates
+        builtin/importers/boxes CROOKED BEYOND; builtin/importers/box_csv BEYOND_PX; builtin/inspect/checks/numbers FEWEST;
+        builtin/split/groups APART; learning/candidates
         FEWEST_VAL; builtin/train/range_test SKIP SMOOTHING DIVERGED CLEAR FEWEST; images/differences LEAST_TURN_DEG PLAIN;
         images/landmarks FEWEST AGREEMENT _LARGEST_STRETCH; images/name_groups LEAST_REPEATED LARGEST_SHARE; images/origins
-        LEAST_SPREAD; images/value_range NARROW; learning/advice LARGE_GAP UNEVEN""",
+        LEAST_SPREAD; images/value_range NARROW NEARLY_BLACK; learning/advice LARGE_GAP UNEVEN""",
     "test_tuned_limits_of_results.py": """
         builtin/evaluate/intervals FEWEST_GROUPS; builtin/evaluate/slices FEWEST_TO_TEST FEWEST; builtin/explain/constant_place
         FEWEST CELLS LARGEST IN_EACH NEARLY; images/symmetric_copies LEAST_CONTRAST; learning/label_errors LEAST_CHANCE

@@ -321,3 +321,11 @@ def test_one_class_is_a_finding(tmp_path: Path) -> None:
         made = imported(tmp_path / path, "import.folders", {"use": "inspect", "dataset": "data"}).artifact("more0")
         found = json.loads((made.path / "inspect.json").read_text("utf-8"))["findings"]
         assert [finding["severity"] for finding in found if finding["check"] == "one_class"] == said
+
+
+def test_what_was_passed_over_is_said_where_no_image_can_be_used(tmp_path: Path) -> None:
+    folder = beside(tmp_path / "photos", "cats/broken.jpg", "dogs/IMG_5.heic")
+    with pytest.raises(UserError, match="no usable image") as caught:
+        imported(folder)
+    assert "passed over 1 file that is not an image pipekit reads: 1 .heic (e.g. dogs/IMG_5.heic)" in caught.value.hint
+    assert "./plugins/pipekit-heif" in caught.value.hint

@@ -7,6 +7,7 @@ the file that tests it.
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,10 @@ import cv2
 import numpy as np
 import pytest
 
-from pipekit.builtin.importers.boxes import is_rectangle
+from pipekit.builtin.importers.annotated import Drawing, UnusableError
+from pipekit.builtin.importers.box_csv import _refuse_corners
+from pipekit.builtin.importers.boxes import is_cut, is_rectangle
+from pipekit.builtin.importers.stated_size import Frame
 from pipekit.builtin.inspect.checks.numbers import NumbersParams, outlying_numbers
 from pipekit.builtin.split.groups import _kept_together
 from pipekit.builtin.train.range_test import NOISE_OF_FALL, RangeTest, noise, smoothed
@@ -144,10 +148,25 @@ def test_a_border_is_plain_within_twelve_levels(levels: int, plain: bool) -> Non
     assert _has_border(inner, replace(outer, view=view), halved) is plain
 
 
-@pytest.mark.parametrize(("largest", "narrow"), [(8191, True), (8192, False)])
-def test_values_of_thirteen_bits_are_a_narrow_range(tmp_path: Path, largest: int, narrow: bool) -> None:
+@pytest.mark.parametrize(
+    ("largest", "narrow"), [(8191, "nearly black"), (8192, "too dark"), (16_383, "too dark"), (16_384, "")]
+)
+def test_values_of_fourteen_bits_are_a_narrow_range(tmp_path: Path, largest: int, narrow: str) -> None:
     (tmp_path / "a.png").write_bytes(cv2.imencode(".png", np.full((4, 4), largest, np.uint16))[1].tobytes())
-    assert bool(list(_narrow([Sample("a.png", str(tmp_path / "a.png"))]))) is narrow
+    said = list(_narrow([Sample("a.png", str(tmp_path / "a.png"))]))
+    assert [f"are read as {narrow}. State" in one for one in said] == [True] * bool(narrow)
+
+
+@pytest.mark.parametrize(("share", "said"), [(0.015, False), (0.03, True)])
+def test_a_box_reaches_beyond_its_image_by_more_than_rounding(share: float, said: bool) -> None:
+    assert is_cut((0, 0, 100 + 100 * share, 100), (100, 100)) is said
+
+
+@pytest.mark.parametrize(("beyond", "refused"), [(0.8, False), (1.5, True)])
+def test_a_size_that_may_be_a_corner_reaches_beyond_its_image(tmp_path: Path, beyond: float, refused: bool) -> None:
+    drawing = Drawing("a", tmp_path, "x.csv", Frame((100, 100), (100, 100)))
+    with pytest.raises(UnusableError) if refused else nullcontext():
+        _refuse_corners(drawing, (20, 20, 80 + beyond, 60))
 
 
 @pytest.mark.parametrize(("columns", "are_pixels"), [(63, False), (64, True)])

@@ -114,39 +114,39 @@ def register_importers(register: Register) -> None:
         "folders",
         "pipekit.builtin.importers.folders",
         summary="A folder per class, or train/val/test folders of them",
-        version=2,
+        version=3,
     )
     register("image", "pipekit.builtin.importers.image", summary="One image file, without a class")
     register(
         "names", "pipekit.builtin.importers.names", summary="Image files with the class in their name: dog_1.jpg", version=3
     )
-    register("csv", "pipekit.builtin.importers.csv", summary="A CSV or TSV file with one row per image", version=4)
+    register("csv", "pipekit.builtin.importers.csv", summary="A CSV or TSV file with one row per image", version=5)
     register(
-        "metadata", "pipekit.builtin.importers.metadata", summary="Hugging Face imagefolder: metadata.csv or .jsonl", version=4
+        "metadata", "pipekit.builtin.importers.metadata", summary="Hugging Face imagefolder: metadata.csv or .jsonl", version=5
     )
     register(
         "parquet", "pipekit.builtin.importers.parquet", summary="Parquet with one row per image, as bytes or path", version=4
     )
     register("idx", "pipekit.builtin.importers.idx", summary="IDX files of the MNIST family, gzipped or not", version=2)
-    register("coco", "pipekit.builtin.importers.coco", summary="COCO: boxes, outlines, keypoints, masks", version=7)
+    register("coco", "pipekit.builtin.importers.coco", summary="COCO: boxes, outlines, keypoints, masks", version=8)
     register(
         "coco_panoptic", "pipekit.builtin.importers.coco_panoptic", summary="COCO panoptic segmentation, as masks and boxes"
     )
     register(
-        "yolo", "pipekit.builtin.importers.yolo", summary="YOLO: boxes, outlines, oriented boxes, poses; Darknet", version=8
+        "yolo", "pipekit.builtin.importers.yolo", summary="YOLO: boxes, outlines, oriented boxes, poses; Darknet", version=9
     )
-    register("voc", "pipekit.builtin.importers.voc", summary="Pascal VOC: XML annotations, masks, image sets", version=6)
+    register("voc", "pipekit.builtin.importers.voc", summary="Pascal VOC: XML annotations, masks, image sets", version=7)
     register(
         "masks", "pipekit.builtin.importers.masks", summary="Images and masks in two folders, under the same names", version=4
     )
-    register("cvat", "pipekit.builtin.importers.cvat", summary="CVAT for images 1.1: boxes, polygons, points, tags", version=3)
-    register("labelme", "pipekit.builtin.importers.labelme", summary="LabelMe: a JSON file of shapes for each image", version=3)
+    register("cvat", "pipekit.builtin.importers.cvat", summary="CVAT for images 1.1: boxes, polygons, points, tags", version=4)
+    register("labelme", "pipekit.builtin.importers.labelme", summary="LabelMe: a JSON file of shapes for each image", version=4)
     register(
-        "via", "pipekit.builtin.importers.via", summary="VGG Image Annotator: JSON or CSV with the regions of images", version=3
+        "via", "pipekit.builtin.importers.via", summary="VGG Image Annotator: JSON or CSV with the regions of images", version=4
     )
-    register("label_studio", "pipekit.builtin.importers.label_studio", summary="Label Studio: tasks as JSON", version=3)
-    register("createml", "pipekit.builtin.importers.createml", summary="Create ML: JSON with the boxes of images", version=2)
-    register("box_csv", "pipekit.builtin.importers.box_csv", summary="CSV files with one row per box", version=2)
+    register("label_studio", "pipekit.builtin.importers.label_studio", summary="Label Studio: tasks as JSON", version=4)
+    register("createml", "pipekit.builtin.importers.createml", summary="Create ML: JSON with the boxes of images", version=3)
+    register("box_csv", "pipekit.builtin.importers.box_csv", summary="CSV files with one row per box", version=3)
     register(
         "roboflow_masks",
         "pipekit.builtin.importers.roboflow_masks",

@@ -10,7 +10,7 @@ from typing import Any
 
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff"),
-    *(".jp2", ".j2k", ".jpx"),
+    *(".jp2", ".j2k", ".jpx", ".ppm", ".pgm", ".pbm", ".pnm"),
 )
 """Suffixes of images that Pillow decodes. One that was built without a decoder says so of each file."""
 

@@ -159,7 +159,7 @@ def verify(data: bytes) -> ImageInfo:
 
 def open_with_pillow(data: bytes) -> Any:
     from PIL import Image as Pillow
-    from PIL import UnidentifiedImageError
+    from PIL import ImageFile, UnidentifiedImageError
 
     if not data:
         raise ImageError("empty file (0 bytes)")
@@ -172,6 +172,8 @@ def open_with_pillow(data: bytes) -> Any:
         raise ImageError(too_large()) from None
     except Exception as error:
         raise ImageError(f"damaged file: {short_reason(error)}") from error
+    if isinstance(picture, ImageFile.StubImageFile):  # known by its signature alone, as HDF5 is
+        raise ImageError(f"a file of the format {picture.format}, which holds data and is no image")
     limit(*picture.size)
     return picture
 
@@ -248,6 +250,8 @@ def decode_with(codec: Any, data: bytes) -> Image:
 
 def _to_rgb(picture: Any) -> Image:
     mode = picture.mode
+    if mode == "I" and picture.format == "PPM":  # Pillow has scaled the samples to 0 to 65,535
+        return np.repeat(_to_8_bits(np.asarray(picture))[..., np.newaxis], 3, axis=2)
     if mode in ("F", "I"):
         raise ImageError("32-bit samples have no agreed range; state it in the import: value_range = [black, white]")
     if mode.startswith("I;16"):

@@ -5,7 +5,8 @@ video's frame; ``metadata.csv`` keeps them), or by what programs leave in file n
 
 * ours: ``cat.aug2.jpg`` of ``cat.jpg``;
 * Roboflow: ``cat_jpg.rf.8d3a….jpg``, several of them with different hashes;
-* ``save_to_dir`` of Keras: ``prefix_0_7341.png``, with the index of the image and a random number below ten million;
+* ``save_to_dir`` of Keras: ``prefix_0_7341.png``, by default ``_0_7341.png``, with the index of the image and a random
+  number below ten million;
 * Augmentor: ``class_original_cat.jpg_<uuid>.jpg``.
 
 A name counts only if the original, or another copy of it, is there too.
@@ -27,7 +28,7 @@ from pipekit.images.near_duplicates import Indices, clusters
 
 _OURS = re.compile(r"(?P<stem>.+)\.(?P<suffix>[A-Za-z_-]+)\d+")
 _ROBOFLOW = re.compile(r"(?P<stem>.+?)(?:[._](?P<end>jpe?g|png|bmp|webp|tiff?|gif))?\.rf\.[0-9A-Za-z_-]{8,}", re.IGNORECASE)
-_KERAS = re.compile(r"(?P<stem>.+)_(?P<index>0|[1-9]\d{0,6})_(?P<number>0|[1-9]\d{0,6})")
+_KERAS = re.compile(r"(?P<stem>.*)_(?P<index>0|[1-9]\d{0,6})_(?P<number>0|[1-9]\d{0,6})")
 _AUGMENTOR = re.compile(r".*?_original_(?P<stem>.+)_[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _SUFFIX = re.compile(r"\.(?:jpe?g|jpe|jfif|png|gif|bmp|webp|tiff?|avif|jp2|hei[cf])$", re.IGNORECASE)
 _MARK = re.compile(r"\.rf\.|_original_|\.[A-Za-z_-]+\d+$|_\d{1,7}_\d{1,7}$", re.IGNORECASE)

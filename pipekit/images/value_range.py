@@ -15,8 +15,11 @@ from pipekit.contract import Sample, SampleContext
 from pipekit.errors import ImageError
 from pipekit.params import Params, param
 
-NARROW = 8192
-"""A 16-bit image whose largest value is smaller holds fewer bits: 12 bits end at 4,095."""
+NARROW = 16_384
+"""A 16-bit image whose largest value is smaller holds fewer bits: 12 bits end at 4,095, 14 bits at 16,383."""
+
+NEARLY_BLACK = 8192
+"""Below this largest value, an eighth of the range, an image is nearly black."""
 
 DEEP_SUFFIXES = (".png", ".tif", ".tiff")
 

@@ -19,6 +19,7 @@ GROUPS = (
 
 ALONE = frozenset(
     {"bbox", "bboxes", "boundingbox", "box", "boxes", "landmarks", "keypoints", "polygon", "polygons", "segmentation", "points"}
+    | {"encodedpixels", "rle", "maskrle", "rlemask"}
 )
 """Columns that are coordinates if they hold numbers."""
 
@@ -28,6 +29,8 @@ def coordinate_columns(extra: Mapping[str, Any]) -> list[str]:
 
     >>> coordinate_columns({"nose_x": 12.5, "nose_y": "30", "age": 7, "bbox": "[1, 2, 3, 4]", "box": "A4"})
     ['bbox', 'nose_x', 'nose_y']
+    >>> coordinate_columns({"ClassId": 3, "EncodedPixels": "29102 12 29346 24", "rle": ""})
+    ['EncodedPixels']
     >>> coordinate_columns({"x": "left", "y": "top", "objects": [{"occluded": True}]})
     []
     """

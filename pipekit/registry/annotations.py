@@ -20,7 +20,7 @@ from pipekit.files import files_in, folders_in, image_suffixes, walk
 from pipekit.passed_over import OUTPUT_FILES
 from pipekit.registry.registry import Registry
 
-SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".txt", ".xml")
+SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".txt", ".xml", ".yaml", ".yml", ".lst")
 
 OPAQUE = (".mat", ".xlsx", ".xls", ".ods", ".npy", ".pkl", ".pickle")
 """Suffixes of files that no importer reads beside images, and that are not searched for names. Where no folder says a class,
@@ -60,7 +60,7 @@ _ANNOTATION_FOLDER = re.compile(r"anno|label|ground.?truth|^gt|xml|json|bbox|box
 _BEFORE = ("", "gt_", "res_", "poly_gt_")
 """What stands before an image's name in that of its annotation: ``gt_img_1.txt``."""
 
-_SEPARATORS = re.compile(r"""[\s,;|"'<>\[\]{}()=]+""")
+_SEPARATORS = re.compile(r"""[\s,;|"'<>\[\]{}()=]+|:(?=\s)""")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from pipekit.contract import Dataset, Sample
 from pipekit.errors import DamagedError, ImageError, Reading, ReadingsError
 from pipekit.files import read_bytes
 from pipekit.images import probe
-from pipekit.images.value_range import DEEP_SUFFIXES, NARROW, read_deep, unread_channels
+from pipekit.images.value_range import DEEP_SUFFIXES, NARROW, NEARLY_BLACK, read_deep, unread_channels
 from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, stated
 
 SAID_TWICE = {
@@ -105,9 +105,10 @@ def _narrow(samples: Iterable[Sample]) -> Iterator[str]:
             if largest >= NARROW:
                 return
     if largest:
+        how, white = "nearly black" if largest < NEARLY_BLACK else "too dark", (1 << max(8, largest.bit_length())) - 1
         yield (
-            f"the values of the first 16-bit images end at {largest:,} of 65,535, so they are read as nearly black. State "
-            f"their range in the import: value_range = [0, {(1 << max(8, largest.bit_length())) - 1}]"
+            f"the values of the first 16-bit images end at {largest:,} of 65,535, so they are read as {how}. State "
+            f"their range in the import: value_range = [0, {white}]"
         )
 
 

@@ -192,7 +192,8 @@ def import_stage(importer: Component) -> Any:
             hint += "Does 'corrections' remove every image? " if ledger else ""
             raise UserError(
                 f"no usable image in {params.path}" + (f": all {count} of them failed{reasons}" if count else ""),
-                hint + ("" if count else "`pipekit components importer` lists the formats that can be read."),
+                f"{sentence(others)} {hint}".strip()
+                + ("" if count else "`pipekit components importer` lists the formats that can be read."),
             )
         if written := own_output_below(Path(params.path)):
             ctx.warn(

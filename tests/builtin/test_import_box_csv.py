@@ -8,7 +8,8 @@ import pytest
 
 from pipekit.builtin.importers import box_csv, csv, roboflow_masks
 from pipekit.builtin.importers.box_csv import BoxCsvParams
-from pipekit.contract import Box, Params, Rejected
+from pipekit.builtin.importers.boxes import CUT
+from pipekit.contract import Adjusted, Box, Params, Rejected
 from pipekit.errors import UserError
 from tests.builtin.annotated import picture, sort_out, write
 
@@ -26,6 +27,14 @@ TENSORFLOW = "filename,width,height,class,xmin,ymin,xmax,ymax\n"
         (
             'image_id,width,height,bbox\na,60,40,"[5.0, 6.0, 10, 20]"\na,60,40,"[1, 2, 2, 2]"\nb,60,40,"[1, 2, 2, 2]"\n',
             "object object",
+        ),
+        ("file,left,top,width,height,label\na.png,5,6,10,20,dog\na.png,1,2,2,2,cat\nb.png,1,2,2,2,cat\n", "dog cat"),
+        ("img,class,x_center,y_center,w,h\na.png,dog,10,16,10,20\na.png,cat,2,3,2,2\nb.png,cat,2,3,2,2\n", "dog cat"),
+        (
+            "image,label,bbox\na.png,dog,5 6 10 20\na.png,cat,(1; 2; 2; 2)\nb.png,cat,{1,2,2,2}\n".replace(
+                "{1,2,2,2}", '"{1,2,2,2}"'
+            ),
+            "dog cat",
         ),
         ("id,x,y,width,height\na,5,6,10,20\na,1,2,2,2\nb,1,2,2,2\n", "object object"),
     ],
@@ -102,6 +111,30 @@ def test_what_can_not_be_used_is_listed_with_file_line_and_value(tmp_path: Path)
         "b.png line 3": "x.csv line 3: the box is '[1, 2', not [left, top, width, height]",
         "c.png line 4": "x.csv line 4: number 3 of the box is 'x', not a number",
     }
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_four_points_are_an_outline(tmp_path: Path, first: int) -> None:
+    picture(tmp_path / "a.png")
+    names = ",".join(f"{axis}{at}" for at in range(first, first + 4) for axis in "xy")
+    write(tmp_path / "x.csv", f"image,{names},label\na.png,10,5,20,15,10,25,0,15,dog\n")
+    (sample,), failed = sort_out(box_csv.read(tmp_path, BoxCsvParams()))
+    assert failed == {}
+    (box,) = sample.targets.boxes
+    assert (box.x_min, box.y_min, box.x_max, box.y_max, box.outline) == (0, 5, 20, 25, ((10, 5, 20, 15, 10, 25, 0, 15),))
+
+
+def test_two_corners_in_place_of_a_size_are_listed_with_the_option(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    write(tmp_path / "x.csv", 'image,bbox\na.png,"[40, 20, 50, 30]"\na.png,"[1, 2, 9, 9]"\n')
+    (sample,), failed = sort_out(box_csv.read(tmp_path, BoxCsvParams()))
+    assert sample.targets.boxes == (Box(1, 2, 10, 11, "object"),)
+    assert list(failed) == ["a.png line 2"]
+    assert 'fits as two corners: state box = "corners"' in failed["a.png line 2"]
+    (sample,), failed = sort_out(box_csv.read(tmp_path, BoxCsvParams(box="corners")))
+    assert (sample.targets.boxes, failed) == ((Box(40, 20, 50, 30, "object"), Box(1, 2, 9, 9, "object")), {})
+    found = list(box_csv.read(tmp_path, BoxCsvParams(box="size")))
+    assert Adjusted("a.png", CUT) in found
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from pipekit import Sample
 from pipekit.builtin.importers import csv, metadata
 from pipekit.builtin.importers.csv import CsvParams
-from pipekit.builtin.importers.label_columns import several_in
+from pipekit.builtin.importers.label_columns import separator_in, several_in
 from pipekit.builtin.importers.tables import TableParams
 from pipekit.contract import Adjusted, Failure
 from pipekit.engine.adhoc import AdhocPipeline
@@ -124,6 +124,7 @@ def test_several_columns_that_are_1(tmp_path: Path) -> None:
         (["\"['a', 'b']\"", "\"['a']\"", "\"['b']\""], "\"['a', 'b']\""),
         (["scab complex", "scab", "complex"], "'scab complex'"),
         (["a;b", "a", "b"], "'a;b'"),
+        (["a; b", "a", "c"], "'a; b'"),
     ],
 )
 def test_several_labels_in_a_cell_are_no_class(tmp_path: Path, values: list[str], said: str) -> None:
@@ -146,6 +147,20 @@ def test_several_labels_in_a_cell_are_no_class(tmp_path: Path, values: list[str]
 )
 def test_names_with_commas_and_spaces_are_classes(values: list[str]) -> None:
     assert several_in(values) == ""
+
+
+def test_words_that_recur_are_labels_in_a_column_of_tags() -> None:
+    values = [f"{sky} {ground}" for sky in ("clear", "haze", "cloudy") for ground in ("road", "water", "bare")]
+    assert several_in(values) == ""
+    assert several_in(values, plural=True) == "clear road"
+    assert separator_in(values, plural=True) == " "
+    assert several_in(["golden retriever", "labrador retriever", "poodle"], plural=True) == ""
+
+
+def test_two_columns_of_the_name_that_is_used_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="2 columns called 'label'"):
+        labels(table(tmp_path, "image,label,label", "a,b", "b,a"))
+    assert labels(table(tmp_path, "image,label,x,x", "a,1,2", "b,1,2")) == ["a", "b"]
 
 
 def test_an_image_with_a_row_for_each_label(tmp_path: Path) -> None:

@@ -48,6 +48,8 @@ def readings(root: Path) -> list[str]:
         ("my_images_a/1.jpg my_masks_a/1.png", "the folders my_images_a, my_masks_a", "my_images_a"),
         ("shots2018/1.jpg annotations/1.png", "the folder annotations", "shots2018"),
         ("1.jpg groundtruths/1.jpg detections/1.jpg", "the folders detections, groundtruths", ""),
+        ("img/1.png lbl/1.png", "the folders img, lbl", "img"),
+        ("trainA/1.jpg trainB/1.jpg testA/1.jpg testB/1.jpg", "the folders testA, testB, trainA, trainB", "testA"),
     ],
 )
 def test_pictures_and_their_annotations_are_no_classes(tmp_path: Path, names: str, said: str, first: str) -> None:
@@ -72,6 +74,31 @@ def test_splits_that_share_their_other_words_are_splits_beside_another_folder(tm
     root = tree(tmp_path, "bounding_box_train/1.jpg", "bounding_box_test/2.jpg", "query/3.jpg")
     with pytest.raises(ReadingsError, match="the splits bounding_box_test, bounding_box_train and beside them query"):
         sniff(root)
+
+
+@pytest.mark.parametrize("tops", ["camera_x camera_y", "tr te", "apprentissage evaluations"])
+def test_either_of_two_levels_of_folders_may_be_the_classes(tmp_path: Path, tops: str) -> None:
+    root = tree(tmp_path, *(f"{top}/{name}/1.jpg" for top in tops.split() for name in ("oak", "elm")))
+    assert readings(root) == [f"--format folders:labels={rule}" for rule in ("last", "first", "path")]
+    with pytest.raises(ReadingsError, match="hold the same folders elm, oak, and either may be the classes"):
+        list(read(root, FoldersParams()))
+    assert {row.label for row in read(root, FoldersParams(labels="last"))} == {"oak", "elm"}
+    write(root / "fir/1/1.jpg", "not opened here")
+    assert {row.label for row in read(root, FoldersParams())} == {*tops.split(), "fir"}
+
+
+@pytest.mark.parametrize("names", ["my-train-set my-test-set", "train_split holdout", "entrenamiento prueba", "treino teste"])
+def test_splits_by_further_words(tmp_path: Path, names: str) -> None:
+    train, test = names.split()
+    rows = list(read(tree(tmp_path, f"{train}/oak/1.jpg", f"{test}/oak/1.jpg"), FoldersParams()))
+    assert {(row.label, row.split) for row in rows} == {("oak", "train"), ("oak", "test")}
+
+
+@pytest.mark.parametrize("file", ["labels.yaml", "classes.yml", "train.lst"])
+def test_a_file_that_no_importer_reads_and_that_names_images_is_asked_about(tmp_path: Path, file: str) -> None:
+    root = tree(tmp_path, *(f"{name}_{at}.jpg" for name in ("cat", "dog") for at in range(3)))
+    write(root / file, "".join(f"cat_{at}.jpg: zebra\n" for at in range(3)))
+    assert readings(root) == ["--format names"]
 
 
 def test_masks_below_each_class_are_asked_about(tmp_path: Path) -> None:

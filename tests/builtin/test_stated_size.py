@@ -11,9 +11,10 @@ import pytest
 from PIL import Image as Pillow
 
 from pipekit import images
-from pipekit.builtin.importers import coco, voc
+from pipekit.builtin.importers import coco, voc, yolo
+from pipekit.builtin.importers.boxes import CUT
 from pipekit.builtin.importers.files import BY_LAST_PARTS
-from pipekit.builtin.importers.stated_size import SCALED, TURNED, UNSURE, Frame, frame_of
+from pipekit.builtin.importers.stated_size import SCALED, TURNED, UNSTATED, UNSURE, Frame, frame_of
 from pipekit.contract import Adjusted, Failure, Sample
 from pipekit.engine.adhoc import AdhocPipeline
 from pipekit.errors import ImageError
@@ -91,8 +92,9 @@ def test_everything_lies_on_the_pixels_that_it_was_drawn_on(tmp_path: Path, orie
 @pytest.mark.parametrize(
     ("stated_hw", "orientation", "how"),
     [
-        (None, 6, []),
-        ((0, 0), 6, []),
+        (None, 6, [UNSTATED]),
+        (None, 1, []),
+        ((0, 0), 6, [UNSTATED]),
         ((100, 60), 6, []),
         ((60, 100), 1, []),
         ((60, 100), 3, [UNSURE]),
@@ -195,3 +197,25 @@ def test_a_path_out_of_the_folder_is_not_followed(tmp_path: Path) -> None:
     photograph(tmp_path / "a.png", 1)
     coco_file(tmp_path / "boxes.json", STORED_HW, name="../a.png")
     assert [failure.reason for failure in read(tmp_path)[1]] == ["boxes.json: no such file"]
+
+
+def test_boxes_that_reach_beyond_an_image_without_a_stated_size_are_said(tmp_path: Path) -> None:
+    """As of corners that were written in place of a width and a height."""
+    for name in "ab":
+        photograph(tmp_path / f"{name}.png", 1)
+    content: dict[str, Any] = {"categories": [{"id": 1, "name": "x"}], "images": [], "annotations": []}
+    for at, (name, box) in enumerate({"a": [60, 20, 90, 50], "b": [0, 0, 100, 60]}.items()):
+        content["images"].append({"id": at, "file_name": f"{name}.png"})
+        content["annotations"].append({"id": at, "image_id": at, "category_id": 1, "bbox": box})
+    (tmp_path / "x.json").write_text(json.dumps(content), "utf-8")
+    found = list(coco.read(tmp_path, coco.CocoParams(), tmp_path / "out"))
+    assert [item for item in found if isinstance(item, Adjusted)] == [Adjusted("a.png", CUT)]
+
+
+def test_a_turned_image_of_yolo_is_said_because_its_lines_state_no_size(tmp_path: Path) -> None:
+    for name, orientation in (("a", 6), ("b", 1), ("c", 8)):
+        photograph(tmp_path / f"images/{name}.jpg", orientation)
+        (tmp_path / "labels").mkdir(exist_ok=True)
+        (tmp_path / f"labels/{name}.txt").write_text("" if name == "c" else "0 0.5 0.5 0.2 0.2\n")
+    found = list(yolo.read(tmp_path, yolo.YoloParams()))
+    assert [item for item in found if isinstance(item, Adjusted)] == [Adjusted("images/a.jpg", UNSTATED)]

@@ -551,7 +551,7 @@ def test_pillow_is_silent_in_several_threads_and_speaks_again_afterwards() -> No
         assert raised, "a program that uses Pillow itself is not silenced"
 
 
-@pytest.mark.parametrize("suffix", [".jfif", ".jpe", ".avif", ".jp2", ".j2k", ".jpx"])
+@pytest.mark.parametrize("suffix", [".jfif", ".jpe", ".avif", ".jp2", ".j2k", ".jpx", ".ppm", ".pnm"])
 def test_every_suffix_of_images_is_decoded(suffix: str, tmp_path: Path) -> None:
     """Also through the importers, which find images by their suffixes."""
     from pipekit.builtin.importers.folders import FoldersParams, read, sniff
@@ -561,7 +561,7 @@ def test_every_suffix_of_images_is_decoded(suffix: str, tmp_path: Path) -> None:
         pytest.skip("this Pillow does not decode it")
     path = tmp_path / "dog" / f"a{suffix.upper()}"
     path.parent.mkdir()
-    kind = {".avif": "AVIF", ".jfif": "JPEG", ".jpe": "JPEG"}.get(suffix, "JPEG2000")
+    kind = {".avif": "AVIF", ".jfif": "JPEG", ".jpe": "JPEG", ".ppm": "PPM", ".pnm": "PPM"}.get(suffix, "JPEG2000")
     Pillow.new("RGB", (40, 30), (200, 40, 40)).save(path, kind)
     assert sniff(tmp_path)
     (sample,) = read(tmp_path, FoldersParams())
@@ -570,6 +570,20 @@ def test_every_suffix_of_images_is_decoded(suffix: str, tmp_path: Path) -> None:
     assert abs(found.astype(int) - (200, 40, 40)).max() < 12
     info = images.verify(images.read_bytes(path))
     assert (info.width_px, info.height_px, info.format) == (40, 30, kind)
+
+
+@pytest.mark.parametrize(("most", "expected"), [(15, 255), (255, 255), (4095, 255), (65535, 255)])
+def test_a_grey_netpbm_image_of_any_depth(most: int, expected: int) -> None:
+    kind = ">u2" if most > 255 else "u1"
+    found = images.decode(b"P5\n3 1\n%d\n" % most + np.array([0, most // 2, most], kind).tobytes())
+    assert found[0, :, 0].tolist() == [0, pytest.approx(127, abs=9), expected]
+
+
+def test_a_file_of_arrays_is_no_image(tmp_path: Path) -> None:
+    """Pillow knows HDF5 by its signature and decodes none."""
+    path = tmp_path / "a.h5"
+    path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(64))
+    assert not images.is_image(path)
 
 
 def test_an_avif_is_turned_as_it_is_displayed(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ def groups(*names: str, label: str | None = None) -> list[list[str]]:
         f"cat_01_jpeg.rf.{'0a1b' * 8}.jpg cat_01.jpeg",
         "cat.jpg cat_0_1234.png cat_1_77.png",
         "aug_0_1234.png aug_0_5678.png",
+        "_0_1234.png _0_5678.png",
         "aug_3_9412345.png aug_3_812345.png aug_3_5412345.png",
         f"cat.jpg x_original_cat.jpg_{UUID}.jpg",
         f"x_original_cat.jpg_{UUID}.jpg x_original_cat.jpg_{UUID[::-1].replace('-', '0')[:8]}{UUID[8:]}.jpg",

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from pydantic import model_validator
 
 from pipekit.builtin.importers.any_case import BY_OTHER_CASE, AnyCase
-from pipekit.builtin.importers.boxes import BoxedParams, checked_box, label_of, outlined
+from pipekit.builtin.importers.boxes import CUT, BoxedParams, checked_box, is_cut, label_of, outlined
 from pipekit.builtin.importers.files import first_of, how_found, is_file, last_parts, split_in, split_of, subfolders
 from pipekit.builtin.importers.json_items import Entry, entries
 from pipekit.builtin.importers.lookup import Lookup, lookup
@@ -136,6 +136,7 @@ class Drawing:
         adjusted: what is to be said of that.
         remark: what is to be said of how the image was found, or "".
         tags: classes of the image as a whole.
+        cut: whether a box reached well beyond the image.
     """
 
     identity: str
@@ -148,6 +149,7 @@ class Drawing:
     keypoints: list[Keypoint] = field(default_factory=list)
     tags: list[str] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    cut: bool = False
 
     @property
     def size_hw(self) -> tuple[int, int]:
@@ -164,7 +166,9 @@ class Drawing:
 
     def box(self, edges: Sequence[float], label: str, **facts: Any) -> None:
         """Add a box: left, top, right, bottom. Raises UnusableError."""
-        self._add(checked_box(self.frame.box(edges), label, self.size_hw), facts)
+        whole = self.frame.box(edges)
+        self.cut |= is_cut(whole, self.size_hw)
+        self._add(checked_box(whole, label, self.size_hw), facts)
 
     def polygon(self, corners: Sequence[tuple[float, float]], label: str, **facts: Any) -> None:
         """Add a polygon and its bounding box. Raises UnusableError."""
@@ -176,7 +180,9 @@ class Drawing:
             raise UnusableError(f"a polygon of {label!r} has {min(map(len, parts), default=0)} corners; expected three or more")
         flat = [self.frame.points([value for corner in corners for value in corner]) for corners in parts]
         xs, ys = ([value for part in flat for value in part[axis::2]] for axis in (0, 1))
-        box = checked_box((min(xs), min(ys), max(xs), max(ys)), label, self.size_hw)
+        edges = min(xs), min(ys), max(xs), max(ys)
+        self.cut |= is_cut(edges, self.size_hw)
+        box = checked_box(edges, label, self.size_hw)
         self._add(outlined(box, flat, self.size_hw) if isinstance(box, Box) else box, facts)
 
     def ellipse(
@@ -225,6 +231,8 @@ class Drawing:
             yield Adjusted(self.identity, self.remark)
         if self.adjusted is not None and (self.boxes or self.keypoints):
             yield self.adjusted
+        if self.cut:
+            yield Adjusted(self.identity, CUT)
         tags = list(dict.fromkeys(self.tags))
         if len(tags) > 1:
             yield Failure(
@@ -443,15 +451,6 @@ def _stated_hw(declared_wh: tuple[Any, Any]) -> tuple[float, float] | None:
         return None
     width, height = number(declared_wh[0], "width"), number(declared_wh[1], "height")
     return height, width
-
-
-def check_size(declared_wh: tuple[Any, Any], size_hw: tuple[int, int]) -> None:
-    """Raises UnusableError if a stated width and height are not those of the image. A missing size, or 0, is not compared."""
-    if not any(declared_wh):
-        return
-    width, height = number(declared_wh[0], "width"), number(declared_wh[1], "height")
-    if (height, width) != size_hw:
-        raise UnusableError(f"the annotations are for {width:g} x {height:g} px, the image has {size_hw[1]} x {size_hw[0]} px")
 
 
 def json_entries(file: Path, inside: Collection[str], expected: str) -> Iterator[Entry]:

@@ -1,16 +1,18 @@
 """Tables with one row per box: ``filename,width,height,class,xmin,ymin,xmax,ymax`` as TensorFlow and Roboflow have them,
-``path,x1,y1,x2,y2,class`` without a header as keras-retinanet does, and others with corners, or a corner and a size, of a box.
+``path,x1,y1,x2,y2,class`` without a header as keras-retinanet does, and others with corners of a box, a corner or the centre
+and a size, or four points.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pipekit.builtin.importers.annotated import (
     Drawing,
@@ -45,21 +47,44 @@ CORNERS = (
     *(("xtl", "ytl", "xbr", "ybr"), ("bbxxtl", "bbxytl", "bbxxbr", "bbxybr"), ("bboxx1", "bboxy1", "bboxx2", "bboxy2")),
     ("bboxxmin", "bboxymin", "bboxxmax", "bboxymax"),
 )
-SIZES = (("x", "y", "w", "h"), ("bboxx", "bboxy", "bboxwidth", "bboxheight"), ("bboxx", "bboxy", "bboxw", "bboxh"))
+POINTS = tuple(tuple(f"{axis}{at}" for at in range(first, first + 4) for axis in "xy") for first in (0, 1))
+CENTRES = tuple(
+    (x, y, *size)
+    for x, y in (("cx", "cy"), ("xcenter", "ycenter"), ("centerx", "centery"), ("xcentre", "ycentre"), ("xc", "yc"))
+    for size in (("w", "h"), ("width", "height"))
+)
+SIZES = (
+    *(("left", "top", "width", "height"), ("left", "top", "w", "h"), ("xmin", "ymin", "width", "height")),
+    *(("xmin", "ymin", "w", "h"), ("x", "y", "w", "h")),
+    *(("bboxx", "bboxy", "bboxwidth", "bboxheight"), ("bboxx", "bboxy", "bboxw", "bboxh")),
+)
 SIZE_NAMES = ("x", "y", "width", "height")
-"""Columns of a box: its corners, or its left upper corner and its size; in lower case, letters and digits only."""
+"""Columns of a box: its corners, four points, its centre or its left upper corner and its size; in lower case, letters and
+digits only."""
+
+Kind = Literal["corners", "points", "centre", "size"]
 
 ONE_CELL = ("bbox", "boundingbox", "box")
-"""Columns with ``[left, top, width, height]``."""
+"""Columns with ``[left, top, width, height]``, in any brackets, with commas or spaces."""
 
 CLASS_NAMES = (*LABEL_NAMES, "name", "classid", "objectclass", "classlabel")
 STATED_SIZES = (("width", "height"), ("imgw", "imgh"), ("imagewidth", "imageheight"))
+
+BEYOND_PX = 1
+"""A box may reach beyond its image by rounding."""
+
+_BALANCED = re.compile(r"\s*(\[[^][(){}]*\]|\([^][(){}]*\)|\{[^][(){}]*\}|[^][(){}]*)\s*")
 
 LOOKED_AT = 5
 """Rows that :func:`sniff` reads."""
 
 
 class BoxCsvParams(FileParams):
+    box: Literal["auto", "corners", "size"] = param(
+        "auto",
+        "The last two of four numbers in one cell, or of x, y, w, h: corners = the right and lower edge, size = both sides; "
+        "auto: by the columns' names, width and height in one cell",
+    )
     unnamed: str = param("object", "The class of boxes in tables without a column of classes", min_length=1)
 
 
@@ -68,15 +93,15 @@ class Layout:
     """Where in a row each part is; None for a column that the table lacks.
 
     Attributes:
-        edges: the columns of the box: four, or one.
-        sized: whether the last two numbers of a box are its width and height, not its right and lower edge.
+        edges: the columns of the box: four, eight, or one.
+        kind: what the numbers are: left, top, right, bottom; four points; the centre and the size; left, top, width, height.
     """
 
     delimiter: str
     header: bool
     image: int
     edges: tuple[int, ...]
-    sized: bool
+    kind: Kind
     label: int | None
     split: int | None
     width: int | None
@@ -150,24 +175,49 @@ def _draw(drawing: Drawing, row: Sequence[str], layout: Layout, params: BoxCsvPa
     label = params.unnamed if layout.label is None else _cell(row, layout.label)
     if not label:
         raise UnusableError("a box without a class")
-    left, top, right, bottom = values
-    if layout.sized:
-        right, bottom = left + right, top + bottom
     if 0 < max(values) <= 1 and any(value != int(value) for value in values):
         raise UnusableError(f"the box is given in fractions of the image ({', '.join(cells)}); pixels are expected")
+    if layout.kind == "points":
+        drawing.polygon(list(zip(values[::2], values[1::2], strict=True)), label)
+        return
+    left, top, right, bottom = values
+    if layout.kind == "centre":
+        left, top, right, bottom = left - right / 2, top - bottom / 2, left + right / 2, top + bottom / 2
+    elif layout.kind == "size" and params.box != "corners":
+        if params.box == "auto":
+            _refuse_corners(drawing, values)
+        right, bottom = left + right, top + bottom
     drawing.box((left, top, right, bottom), label)
+
+
+def _refuse_corners(drawing: Drawing, values: Sequence[float]) -> None:
+    """Raise UnusableError where left, top, width, height reach beyond the image, and two corners would not."""
+    height, width = drawing.frame.drawn_hw
+    left, top, right, bottom = values
+    beyond = left + right > width + BEYOND_PX or top + bottom > height + BEYOND_PX
+    if beyond and left < right <= width and top < bottom <= height:
+        raise UnusableError(
+            f"the box {', '.join(f'{value:g}' for value in values)} reaches beyond the image ({width} x {height} px) as left, "
+            'top, width, height, and fits as two corners: state box = "corners" (--format box_csv:box=corners), or box = "size"'
+        )
 
 
 def _numbers(cells: Sequence[str]) -> list[float]:
     if len(cells) > 1:
         return [number(cell, f"number {at} of the box") for at, cell in enumerate(cells, start=1)]
-    try:
-        values = json.loads(cells[0])
-    except ValueError:
-        values = None
-    if not isinstance(values, list) or len(values) != 4:
+    values = _listed(cells[0])
+    if len(values) != 4:
         raise UnusableError(f"the box is {shown(cells[0])}, not [left, top, width, height]")
     return [number(value, f"number {at} of the box") for at, value in enumerate(values, start=1)]
+
+
+def _listed(text: str) -> list[Any]:
+    """The values of ``[1, 2, 3, 4]``, ``(1, 2, 3, 4)`` and ``1 2 3 4``; empty for another text."""
+    try:
+        values = json.loads(text)
+    except ValueError:
+        values = text.strip("[](){} ").replace(",", " ").replace(";", " ").split() if _BALANCED.fullmatch(text) else None
+    return values if isinstance(values, list) else []
 
 
 # --- finding the columns -------------------------------------------------------------------------------------------------
@@ -190,16 +240,19 @@ def _layout(file: Path) -> Layout | None:
         return None
     if is_image_name(rows[0][0]):
         plain = len(rows[0]) == 6 and all(len(row) == 6 and _is_box_or_empty(row[1:5]) for row in rows)
-        return Layout(delimiter, False, 0, (1, 2, 3, 4), False, 5, None, None, None) if plain else None
+        return Layout(delimiter, False, 0, (1, 2, 3, 4), "corners", 5, None, None, None) if plain else None
     return _by_header(rows[0], rows[1:], delimiter)
 
 
 def _by_header(header: Sequence[str], rows: Sequence[Sequence[str]], delimiter: str) -> Layout | None:
     at = {"".join(filter(str.isalnum, name.lower())): column for column, name in reversed(list(enumerate(header)))}
-    corners = next((names for names in CORNERS if all(name in at for name in names)), ())
-    sizes = next((names for names in (*SIZES, SIZE_NAMES) if all(name in at for name in names)), ())
+    kinds: tuple[tuple[Kind, tuple[tuple[str, ...], ...]], ...] = (
+        *(("points", POINTS), ("corners", CORNERS), ("centre", CENTRES)),
+        ("size", (*SIZES, SIZE_NAMES)),
+    )
+    kind, names = next(((kind, names) for kind, groups in kinds for names in groups if at.keys() >= {*names}), ("size", ()))
     cell = next((name for name in ONE_CELL if name in at and any(_is_four(_cell(row, at[name])) for row in rows)), "")
-    names = corners or sizes or ((cell,) if cell else ())
+    names = names or ((cell,) if cell else ())
     if not names or {"confidence", "isoccluded"} <= at.keys():  # the latter: Open Images, in fractions
         return None
 
@@ -217,11 +270,12 @@ def _by_header(header: Sequence[str], rows: Sequence[Sequence[str]], delimiter: 
     stated = [(at.get(width), at.get(height)) for width, height in STATED_SIZES if {width, height}.isdisjoint(names)]
     size = next((found for found in stated if None not in found), (None, None))
     columns = tuple(at[name] for name in names)
-    return Layout(delimiter, True, image, columns, not corners, find(CLASS_NAMES), find(SPLIT_COLUMNS), *size)
+    return Layout(delimiter, True, image, columns, kind, find(CLASS_NAMES), find(SPLIT_COLUMNS), *size)
 
 
 def _is_four(text: str) -> bool:
-    return text.startswith("[") and text.count(",") == 3
+    values = _listed(text)
+    return len(values) == 4 and (text.startswith("[") or _is_box_or_empty([str(value) for value in values]))
 
 
 def _is_box_or_empty(cells: Sequence[str]) -> bool:

@@ -19,6 +19,16 @@ LEAST_PX = 0.5
 """A box that is narrower than this after clipping to the image is refused."""
 
 
+BEYOND = 0.02
+"""A box that reaches further beyond its image than this share of the side was hardly drawn on it."""
+
+CUT = (
+    "whose boxes reach beyond the image and were cut at its edge: if there are many, the annotations may be for another size "
+    "of the images, or in another order of numbers"
+)
+"""What :class:`~pipekit.contract.Adjusted` says of an image with such a box."""
+
+
 class BoxedParams(Params):
     label: Literal["none", "single", "largest"] = param(
         "none", "The image's class from its boxes: none, the class if all boxes share one, or the class of the largest box"
@@ -37,6 +47,17 @@ def checked_box(edges: Sequence[float], label: str, size_hw: tuple[int, int]) ->
     if cut[2] - cut[0] < LEAST_PX or cut[3] - cut[1] < LEAST_PX:
         return f"a box of {label!r} lies outside the image ({width} x {height} px): {_shown(edges)}"
     return Box(*cut, label)
+
+
+def is_cut(edges: Sequence[float], size_hw: tuple[int, int]) -> bool:
+    """Whether a box (left, top, right, bottom in pixels) reaches well beyond its image.
+
+    >>> is_cut((0, 0, 101, 50), (50, 100)), is_cut((0, 0, 103, 50), (50, 100)), is_cut((-3, 0, 9, 9), (50, 100))
+    (False, True, True)
+    """
+    height, width = size_hw
+    left, top, right, bottom = edges
+    return max(-left, right - width) > BEYOND * width or max(-top, bottom - height) > BEYOND * height
 
 
 def _shown(edges: Sequence[float]) -> str:

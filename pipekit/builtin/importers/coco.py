@@ -16,7 +16,7 @@ from pydantic import model_validator
 from pipekit.artifacts import joined_categories
 from pipekit.builtin.importers.annotated import UnusableError
 from pipekit.builtin.importers.any_case import BY_OTHER_CASE, AnyCase
-from pipekit.builtin.importers.boxes import BoxedParams, Finder, checked_box, label_of, outlined
+from pipekit.builtin.importers.boxes import CUT, BoxedParams, Finder, checked_box, is_cut, label_of, outlined
 from pipekit.builtin.importers.coco_files import BESIDE, annotation_files, names_of, of_one_kind, why_not
 from pipekit.builtin.importers.coco_index import Annotation, CocoIndex, Image, coco_index
 from pipekit.builtin.importers.files import BY_LAST_PARTS, split_in, subfolders
@@ -222,7 +222,7 @@ class _Reading:
             yield Failure(identity, f"{self.files[first.file].name}: no such file")
             return
         objects: list[_Object] = []
-        without_crowds = False
+        without_crowds = cut = False
         for image in images:
             try:
                 frame, adjusted = frame_of(Path(image.place), stated_hw(image.entry), identity)
@@ -235,6 +235,7 @@ class _Reading:
             if not self.params.crowds and any(annotation.get("iscrowd") for annotation in own):
                 own = [annotation for annotation in own if not annotation.get("iscrowd")]
                 without_crowds = True
+            cut = cut or any(is_cut(frame.box(_edges(annotation)), frame.size_hw) for annotation in own)
             earlier = list(objects)
             for number, annotation in enumerate(own):
                 made = yield from self._object(annotation, number, image, frame, identity)
@@ -242,6 +243,8 @@ class _Reading:
                     _add(made, earlier, objects)
         if without_crowds:
             yield Adjusted(identity, WITHOUT_CROWDS)
+        if cut:
+            yield Adjusted(identity, CUT)
         yield from self._sample(identity, images, objects)
 
     def _object(
@@ -250,8 +253,7 @@ class _Reading:
         category = self.classes[image.file][plain_id(annotation["category_id"])]
         named = f"{identity} annotation {_name_of(annotation, number)}"
         where = f"{self.files[image.file].name} line {annotation.line}"
-        x, y, width, height = map(float, annotation["bbox"])
-        box = checked_box(frame.box((x, y, x + width, y + height)), category.name, frame.size_hw)
+        box = checked_box(frame.box(_edges(annotation)), category.name, frame.size_hw)
         if isinstance(box, str):
             yield Failure(named, f"{where}: {box}", part_of=identity)
             return None
@@ -301,6 +303,12 @@ class _Reading:
             targets=Targets(mask, boxes=boxes, keypoints=points),
             extra=_extra(entries),
         )
+
+
+def _edges(annotation: Annotation) -> tuple[float, float, float, float]:
+    """Left, top, right, bottom in pixels of the drawn image."""
+    x, y, width, height = map(float, annotation["bbox"])
+    return x, y, x + width, y + height
 
 
 def located(finder: Finder, entry: Mapping[str, Any], names: AnyCase) -> tuple[str, str]:
@@ -437,8 +445,14 @@ def _is_number(value: Any) -> TypeGuard[float]:
 
 
 def _keypoints(annotation: Mapping[str, Any], names: Sequence[str], frame: Frame) -> Iterator[Keypoint]:
-    """x, y, v triples; v = 0 is "not labelled", 1 "hidden", 2 "visible". In COCO too, whole x and y are pixel centres."""
+    """x, y, v triples; v = 0 is "not labelled", 1 "hidden", 2 "visible". In COCO too, whole x and y are pixel centres.
+
+    Raises:
+        ValueError: they are no triples of finite numbers.
+    """
     values = annotation.get("keypoints") or []
+    if len(values) % 3 or (names and len(values) == 2 * len(names)) or not all(math.isfinite(float(one)) for one in values):
+        raise ValueError
     for at in range(0, len(values) - 2, 3):
         x, y, visible = values[at : at + 3]
         if visible:

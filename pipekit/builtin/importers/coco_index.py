@@ -149,6 +149,8 @@ def _fill(db: sqlite3.Connection, path: Path, file: int) -> list[Entry]:
             if not isinstance(entry, dict) or needed not in entry:
                 raise ValueError(f"{part}[{number}] has no {needed!r} (line {line}): {text[:60]}")
         if part == "categories":
+            if isinstance(name := entry["name"], bool) or not isinstance(name, (str, int)) or not str(name).strip():
+                raise ValueError(f"categories[{number}]: its name is {str(name)[:60]!r}, not a text (line {line})")
             if not isinstance(points := entry.get("keypoints") or [], list):
                 raise ValueError(f"categories[{number}]: its keypoints are {str(points)[:60]}, not a list (line {line})")
             categories.append(entry)

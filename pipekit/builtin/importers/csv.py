@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain, islice
@@ -19,6 +19,7 @@ from pipekit.builtin.importers.tables import (
     GUESSED,
     IMAGE_NAMES,
     NAN,
+    Columns,
     RootedTableParams,
     base_of_table,
     by_name,
@@ -106,6 +107,7 @@ def rows_of(path: Path, params: CsvParams, format: str = "csv") -> Iterator[Samp
         all_first = [row for _, row in first]
         rows = all_first[:LOOKED_AT]
         columns = find_columns(names, params, path, looks_like_images(names, rows))
+        _refuse_twice(path, names, columns)
         columns = with_labels(columns, Table(path, names, all_first, format, alone=format == "csv"), params)
         yield from stated_lists(columns, params)
         name = next(filter(None, (text_of(row.get(columns.image)) for row in rows)), "")
@@ -159,6 +161,16 @@ def _found(name: str, root: Path, suffix: str) -> tuple[int, tuple[Path, str] | 
         if place := located(name if not num_dropped else part, root, suffix):
             return num_dropped, place
     return 0, None
+
+
+def _refuse_twice(path: Path, names: Sequence[str], columns: Columns) -> None:
+    """Raise UserError where two columns have the name of one that is used: a row holds only the last of them."""
+    for name in (columns.image, columns.label, columns.split):
+        if name and names.count(name) > 1:
+            raise UserError(
+                f"{path} has {names.count(name)} columns called {name!r}",
+                "Rename or remove all but one of them in the first line.",
+            )
 
 
 def _columns(table: csv.DictReader[str]) -> list[str]:

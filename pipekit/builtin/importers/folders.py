@@ -37,7 +37,7 @@ class FoldersParams(Params):
     labels: Literal["auto", "first", "last", "path", "none"] = param(
         "auto",
         "The class of nested folders 'animal/dog/': first = animal, last = dog, path = animal/dog, none = no class; "
-        "auto: first, but an error where all are named after recordings (S1, cam_3)",
+        "auto: first, but an error where all are named after recordings (S1, cam_3), or hold the same folders",
     )
     masks_beside: bool = param(
         False, "Read a mask beside its image (a_mask.png, or a.png that is not the picture of a.jpg) as an image of its own"
@@ -58,6 +58,7 @@ def sniff(path: Path) -> str | Rejected:
     trunks = trunks_of(path)
     _refuse_named_splits(path)
     _refuse_recordings(path, trunks)
+    _refuse_crossed(path, trunks)
     places = ["/".join(trunk.folders) for trunk in trunks if trunk.folders]
     if not places:
         return f"{len(names)} class folder{'s' if len(names) != 1 else ''}: {first_of(names)}"
@@ -120,6 +121,7 @@ def layout_of(path: Path, params: FoldersParams) -> Layout:
         _refuse_named_splits(path)
     if params.splits != "no" and params.labels == "auto":
         _refuse_recordings(path, trunks)
+        _refuse_crossed(path, trunks)
     labels = "first" if params.labels == "auto" else params.labels
     return Layout({trunk.folders: trunk for trunk in trunks}, labels, image_suffixes(), params.masks_beside)
 
@@ -187,3 +189,33 @@ def _refuse_recordings(path: Path, trunks: Sequence[Trunk]) -> None:
     readings.append(Reading(f"the classes {first_of(names)}", format="folders:labels=first"))
     what = "which may be subjects, recordings, cameras or parts, and no classes"
     raise ReadingsError(f"the folders of images in {path} are called {first_of(names)}, {what}", readings)
+
+
+def _refuse_crossed(path: Path, trunks: Sequence[Trunk]) -> None:
+    """Raise where the top folders all hold the same folders, as in ``site1/oak site1/elm site2/oak site2/elm``."""
+    for trunk in trunks:
+        here = path.joinpath(*trunk.folders)
+        tops = [] if trunk.splits_below else image_folders(here)
+        if len(tops) < 2 or len(shared := _shared_folders(here, tops)) < 2:
+            continue
+        raise ReadingsError(
+            f"the folders {first_of(tops)} in {here} hold the same folders {first_of(shared)}, and either may be the classes",
+            [
+                Reading(f"the classes {first_of(shared)}, of the inner folders", format="folders:labels=last"),
+                Reading(f"the classes {first_of(tops)}", format="folders:labels=first"),
+                Reading("both words as one class", format="folders:labels=path"),
+            ],
+            f"If {first_of(tops)} are splits, call these folders train, val and test.",
+        )
+
+
+def _shared_folders(here: Path, tops: Sequence[str]) -> list[str]:
+    """The folders inside all of ``tops``, if they are at least half of those inside any of them."""
+    shared = dict.fromkeys(image_folders(here / tops[0]))
+    every = {*shared}
+    for name in tops[1:]:
+        if len(shared) < 2:
+            return []
+        found = {*image_folders(here / name)}
+        shared, every = {one: None for one in shared if one in found}, every | found
+    return list(shared) if 2 * len(shared) >= len(every) else []

@@ -28,6 +28,9 @@ LABEL_WORDS = frozenset(
 )
 """Words in the name of a column of classes, in lower case."""
 
+PLURAL_WORDS = frozenset({"labels", "tags", "categories", "findings", "attributes", "keywords", "diagnoses"})
+"""Words in the name of a column that may hold several labels an image, separated by spaces."""
+
 NO_CLASS_WORDS = frozenset(
     {
         *("id", "index", "sha256", "md5", "hash", "url", "uri", "path", "file", "filename", "image", "source", "licence"),
@@ -127,7 +130,9 @@ def _with_several(columns: Columns, table: Table) -> Columns:
         named = [name for name in others if not LABEL_WORDS.isdisjoint(_words(name)) and _values(name, table.rows)]
         label = named[0] if len(named) == 1 and not _is_flag(_values(named[0], table.rows)) else ""
     if label:
-        return replace(columns, label=label, separator=columns.separator or separator_in(_values(label, table.rows)))
+        return replace(
+            columns, label=label, separator=columns.separator or separator_in(_values(label, table.rows), _is_plural(label))
+        )
     if flags := [name for name in others if _is_flag(_values(name, table.rows)) and "fold" not in _words(name)]:
         return replace(columns, one_hot=tuple(flags))
     raise UserError(
@@ -152,7 +157,7 @@ def _check_values(columns: Columns, table: Table) -> None:
     """Raise if the values of the column are several labels, or numbers to be predicted."""
     label = columns.label
     values = _values(label, table.rows)
-    if said := several_in(values):
+    if said := several_in(values, _is_plural(label)):
         raise _several(
             table,
             f"several labels in a cell of column {label!r}, such as {said!r}",
@@ -172,7 +177,7 @@ def _check_values(columns: Columns, table: Table) -> None:
             )
 
 
-def separator_in(values: Sequence[str]) -> str:
+def separator_in(values: Sequence[str], plural: bool = False) -> str:
     """What separates the labels in the cells of a column that holds several; "" if each holds a list or one label.
 
     >>> separator_in(["mass|effusion", "mass"]), separator_in(["a; b", "c"]), separator_in(["hot dog"])
@@ -184,12 +189,15 @@ def separator_in(values: Sequence[str]) -> str:
     for separator in "|;,":
         if any(len(_parts(value, separator)) > 1 for value in plain):
             return separator
-    return " " if (said := several_in(plain)) and " " in said else ""
+    return " " if (said := several_in(plain, plural)) and " " in said else ""
 
 
-def several_in(values: Sequence[str]) -> str:
-    """A value that is a list of several labels: ``a|b``, ``["a", "b"]``, and ``a,b`` or ``a b`` where the parts are values of
-    their own; "" if there is none.
+def several_in(values: Sequence[str], plural: bool = False) -> str:
+    """A value that is a list of several labels: ``a|b``, ``a;b``, ``["a", "b"]``, and ``a,b`` or ``a b`` where the parts are
+    values of their own; "" if there is none.
+
+    Args:
+        plural: the column is called tags, labels or the like. Then words that recur in other combinations are labels too.
 
     >>> several_in(["rust", "crack", "rust,crack"]), several_in(["tench, Tinca tinca", "goldfish, Carassius auratus"])
     ('rust,crack', '')
@@ -198,16 +206,18 @@ def several_in(values: Sequence[str]) -> str:
     """
     distinct = list(dict.fromkeys(values))
     for value in distinct:
-        if _is_list(value) or (len(parts := value.split("|")) > 1 and all(part.strip() for part in parts)):
+        if _is_list(value) or any(
+            len(parts := value.split(separator)) > 1 and all(part.strip() for part in parts) for separator in "|;"
+        ):
             return value
     alone = {value.lower() for value in distinct}
-    for separator, share in ((",", 0.5), (";", 0.5), (" ", 1.0)):
+    for separator, share in ((",", 0.5), (" ", 1.0)):
         cells = [value for value in distinct if len(_parts(value, separator)) > 1]
         known = [value for value in cells if alone.issuperset(part.lower() for part in _parts(value, separator))]
         if cells and len(known) >= share * len(cells):
             return known[0]
         words = [frozenset(_parts(value, separator)) for value in cells]
-        if separator != " " and len(words) > 2 and len(frozenset().union(*words)) < len({*words}):
+        if (separator != " " or plural) and len(words) > 2 and len(frozenset().union(*words)) < len({*words}):
             return cells[0]
     return ""
 
@@ -232,6 +242,10 @@ def _words(name: str) -> set[str]:
 def _values(name: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The values of a column that are there."""
     return [value for row in rows if not is_missing(value := text_of(row.get(name)))]
+
+
+def _is_plural(name: str) -> bool:
+    return not PLURAL_WORDS.isdisjoint(_words(name))
 
 
 def _is_flag(values: Sequence[str]) -> bool:

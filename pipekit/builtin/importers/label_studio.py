@@ -19,7 +19,6 @@ from pipekit.builtin.importers.annotated import (
     Source,
     UnusableError,
     begin,
-    check_size,
     corners_of,
     first_entry,
     json_entries,
@@ -35,6 +34,7 @@ from pipekit.builtin.importers.annotated import (
 )
 from pipekit.builtin.importers.files import first_of, is_image_name
 from pipekit.builtin.importers.json_items import Entry
+from pipekit.builtin.importers.stated_size import SCALED, has_shape
 from pipekit.contract import Adjusted, Categories, Category, Failure, Rejected, Sample
 from pipekit.files import files_in
 from pipekit.params import param
@@ -184,9 +184,22 @@ def _draw(drawing: Drawing, result: Mapping[str, Any], boxes: Mapping[Any, int],
         raise UnusableError(f"a result of type {shown(kind)} is not read{hint}")
     if result.get("image_rotation"):
         raise UnusableError(f"the image was turned by {shown(result['image_rotation'])} degrees in Label Studio; turn the file")
-    check_size((result.get("original_width"), result.get("original_height")), drawing.size_hw)
+    _check_size(drawing, result)
     value = members(result.get("value"), "value")
     _draw_shape(drawing, SHAPES.get(kind) or _shape_of(value), value, _label(value, kind), _parent(result, boxes))
+
+
+def _check_size(drawing: Drawing, result: Mapping[str, Any]) -> None:
+    """Raises UnusableError if a stated size has not the shape of the image: values are shares of the sides. 0 states none."""
+    stated = result.get("original_width"), result.get("original_height")
+    if not any(stated):
+        return
+    width, height = number(stated[0], "width"), number(stated[1], "height")
+    here, there = drawing.size_hw, (round(height), round(width))
+    if here != there and not has_shape(there, here):
+        raise UnusableError(f"the annotations are for {width:g} x {height:g} px, the image has {here[1]} x {here[0]} px")
+    if here != there:
+        drawing.adjusted = Adjusted(drawing.identity, SCALED)
 
 
 def _is_of_a_region(result: Mapping[str, Any]) -> bool:

@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Literal
 
 from pipekit.builtin.importers.files import first_of, subfolders
-from pipekit.builtin.importers.words import has_no_annotations, role_of, split_folder, splits_among, structure_among
+from pipekit.builtin.importers.words import (
+    has_no_annotations,
+    role_of,
+    split_folder,
+    splits_among,
+    splits_with_parts,
+    structure_among,
+)
 from pipekit.errors import Reading, ReadingsError, UserError
 from pipekit.files import files_in, has_file, image_suffixes
 
@@ -116,7 +123,7 @@ def _refuse_unclear(here: Path, names: list[str], splits: Mapping[str, str], oth
         raise ReadingsError(
             f"{here} has the splits {', '.join(splits)} and beside them {', '.join(others[:4])}", [SPLITS_ALONE, NO_SPLITS]
         )
-    if structure := structure_among(names):
+    if structure := structure_among(names) or ([] if splits else splits_with_parts(names)):
         if not alone:
             plain = [name for name in names if has_no_annotations(name)]
             alone = [Reading(f"the images in {name} alone", path=str(here / name)) for name in plain]

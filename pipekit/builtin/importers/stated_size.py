@@ -19,6 +19,10 @@ from pipekit.errors import ImageError
 TURNED = "turned: they were drawn on the stored pixels, which an EXIF orientation turns for display"
 SCALED = "scaled: the size that they state has the shape of the image and is another one"
 UNSURE = "taken as drawn on the displayed image: its EXIF orientation leaves the size as it is, so the size does not tell"
+UNSTATED = (
+    "taken as drawn on the displayed image: no size is stated, and an EXIF orientation turns the stored pixels. If boxes miss "
+    "their objects, remove the orientation from these files"
+)
 
 ROUNDING_PX = 1.0
 """Sides that differ by less than this from those of one shape are rounded."""
@@ -115,7 +119,7 @@ def frame_of(path: Path, stated_hw: tuple[float, float] | None, identity: str) -
     info = images.probe(images.read_bytes(path))
     size_hw = info.height_px, info.width_px
     if stated_hw is None or min(stated_hw) <= 0:
-        return Frame(size_hw, size_hw), None
+        return Frame(size_hw, size_hw), Adjusted(identity, UNSTATED) if info.orientation != 1 else None
     if not all(map(math.isfinite, stated_hw)):
         raise ImageError(f"its annotations are for {stated_hw[1]:g} x {stated_hw[0]:g} px, which is no size")
     stated = round(stated_hw[0]), round(stated_hw[1])
@@ -123,14 +127,14 @@ def frame_of(path: Path, stated_hw: tuple[float, float] | None, identity: str) -
         unsure = info.orientation in (2, 3, 4) or (info.orientation in SWAPPING and size_hw[0] == size_hw[1])
         return Frame(size_hw, size_hw), Adjusted(identity, UNSURE) if unsure else None
     swapped = info.orientation in SWAPPING
-    if swapped and _has_shape(stated, size_hw[::-1]):
+    if swapped and has_shape(stated, size_hw[::-1]):
         return Frame(size_hw, stated, info.orientation), Adjusted(identity, TURNED)
-    if _has_shape(stated, size_hw):
+    if has_shape(stated, size_hw):
         return Frame(size_hw, stated), Adjusted(identity, SCALED)
     raise ImageError(f"its annotations are for {stated[1]} x {stated[0]} px, and the image has {size_hw[1]} x {size_hw[0]} px")
 
 
-def _has_shape(one_hw: tuple[int, int], other_hw: tuple[int, int]) -> bool:
+def has_shape(one_hw: tuple[int, int], other_hw: tuple[int, int]) -> bool:
     """Whether one size is the other one at another scale, up to the rounding of a side."""
     (one_h, one_w), (other_h, other_w) = one_hw, other_hw
     return abs(one_w * other_h - other_w * one_h) <= ROUNDING_PX * max(min(one_h, other_h), min(one_w, other_w))

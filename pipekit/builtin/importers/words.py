@@ -21,6 +21,10 @@ SPLIT_WORDS = {
     "test": "test",
     "testing": "test",
     "testset": "test",
+    "holdout": "test",
+    **dict.fromkeys(("entrenamiento", "entrainement", "entraînement", "treino", "treinamento", "addestramento"), "train"),
+    **dict.fromkeys(("validacion", "validación", "validacao", "validação", "validazione"), "val"),
+    **dict.fromkeys(("prueba", "pruebas", "teste"), "test"),
 }
 """A word in the name of a split's folder, in lower case."""
 
@@ -37,7 +41,21 @@ IMAGE_WORDS = frozenset(
 
 ANNOTATION_WORDS = frozenset(
     {
-        *("annotations", "annotation", "annots", "annot", "anno", "annos", "xmls", "labels", "label", "masks", "mask"),
+        *(
+            "annotations",
+            "annotation",
+            "annots",
+            "annot",
+            "anno",
+            "annos",
+            "xmls",
+            "labels",
+            "label",
+            "masks",
+            "mask",
+            "lbl",
+            "lbls",
+        ),
         *("gt", "gtfine", "gtcoarse", "groundtruth", "groundtruths", "segmentationclass", "segmentationobject"),
         *("segmentation", "segmentations", "semseg", "semantic", "instance", "instances", "panoptic", "trimaps"),
         *("depth", "disparity", "detections", "target", "targets", "hr"),
@@ -164,6 +182,8 @@ def splits_among(names: Sequence[str]) -> dict[str, str]:
     {'train': 'train', 'dev': 'val', 'eval': 'test'}
     >>> splits_among(["asl_alphabet_test", "asl_alphabet_train"])
     {'asl_alphabet_test': 'test', 'asl_alphabet_train': 'train'}
+    >>> splits_among(["my-train-set", "my-test-set"])
+    {'my-train-set': 'train', 'my-test-set': 'test'}
     >>> splits_among(["bounding_box_test", "bounding_box_train", "query"])
     {'bounding_box_test': 'test', 'bounding_box_train': 'train'}
     >>> splits_among(["bullet_train", "test_tube"])
@@ -183,11 +203,29 @@ def _with_shared_words(names: Sequence[str]) -> dict[str, str]:
     found, shared = {}, Counter[tuple[str, ...]]()
     for name in names:
         words, splits = words_of(name), _split_words(name)
-        if len(splits) != 1 or splits[0] not in (words[0], words[-1]):
+        telling = [word for word in words if word not in FILLERS]
+        if len(splits) != 1 or splits[0] not in (telling[0], telling[-1]):
             return {}
         found[name] = SPLIT_WORDS[splits[0]]
         shared[tuple(word for word in words if word not in SPLIT_WORDS and word not in FILLERS)] += 1
     return found if len(found) > 1 and len(shared) == 1 and len({*found.values()}) == len(found) else {}
+
+
+def splits_with_parts(names: Sequence[str]) -> list[str]:
+    """Folders of splits that have the same further words each: which are domains or views, and no classes by these names.
+
+    >>> splits_with_parts(["trainA", "trainB", "testA", "testB"]), splits_with_parts(["bullet_train", "test_tube"])
+    (['trainA', 'trainB', 'testA', 'testB'], [])
+    """
+    parts: dict[str, list[tuple[str, ...]]] = {}
+    for name in names:
+        splits = _split_words(name)
+        if len(splits) != 1:
+            return []
+        rest = tuple(word for word in words_of(name) if word not in splits and word not in FILLERS)
+        parts.setdefault(SPLIT_WORDS[splits[0]], []).append(rest)
+    found = [sorted(rests) for rests in parts.values()]
+    return list(names) if len(found) > 1 and len(found[0]) > 1 and all(rests == found[0] for rests in found) else []
 
 
 def _split_words(name: str) -> list[str]:

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from pipekit.builtin.importers.any_case import BY_OTHER_CASE, AnyCase
-from pipekit.builtin.importers.boxes import BoxedParams, checked_box, is_rectangle, label_of, outlined, size_of
+from pipekit.builtin.importers.boxes import BoxedParams, checked_box, is_rectangle, label_of, outlined
 from pipekit.builtin.importers.files import NO_FOLDER, first_of, images_below, not_utf8, split_of, subfolders
 from pipekit.builtin.importers.lookup import lookup
+from pipekit.builtin.importers.stated_size import frame_of
 from pipekit.builtin.importers.words import split_folder
 from pipekit.contract import Adjusted, Box, Categories, Category, Failure, Keypoint, Rejected, Sample, Targets
 from pipekit.errors import ImageError, UserError
@@ -155,16 +156,19 @@ def _in_any_case(labels: Path, image: Path, names: AnyCase) -> Path | None:
 
 def _sample(
     identity: str, image: Path, labels: Path, split: str, classes: _Classes, params: YoloParams
-) -> Iterator[Sample | Failure]:
+) -> Iterator[Sample | Failure | Adjusted]:
     boxes: list[Box] = []
     points: list[Keypoint] = []
     lines = _lines(labels)
     if lines:
         try:
-            size_hw = size_of(image)
+            frame, adjusted = frame_of(image, None, identity)
         except ImageError as error:
             yield Failure(identity, error.message, str(image))
             return
+        if adjusted is not None:
+            yield adjusted
+        size_hw = frame.size_hw
         for number, line in lines:
             box = _box(line, size_hw, classes)
             if isinstance(box, str):

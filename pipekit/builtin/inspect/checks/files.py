@@ -23,6 +23,7 @@ SUFFIXES = {
     "TIFF": (".tif", ".tiff"),
     "AVIF": (".avif",),
     "JPEG2000": (".jp2", ".j2k", ".jpx"),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
 }
 
 
