@@ -37,7 +37,8 @@ importer           an object with ``sniff(path)``, why it is this format, or :cl
                    ``read(path, params) -> Iterator[Sample]``; a ``Failure`` among them is a row that can't be used, a
                    ``Categories`` the list of classes; a third argument ``out_dir`` is a folder to write pictures to that
                    lie inside other files. It may have ``READS``, ``GENERALITY`` (the fitting importer with the lowest is
-                   used), ``WRITTEN_AS`` (the exporter that writes back all that it reads) and ``PER_FILE = True``: then a
+                   used), ``WRITTEN_AS`` (the exporter that writes back all that it reads), ``COPIES_MAY_BE_LABELS = True``
+                   (many files in several classes are asked about) and ``PER_FILE = True``: then a
                    change to a file costs one file, by ``layout_of(path, params)``, whose ``repr`` has all that samples
                    depend on besides the paths of their files, and ``sample_of(below, path, layout) -> Sample | None``,
                    with the path below as its id; NotImplemented if that depends on other files

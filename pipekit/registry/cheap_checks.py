@@ -43,7 +43,7 @@ def warnings_of(dataset: Dataset, path: Path, asking: str = "") -> Iterator[str]
 
     Args:
         path: where it was read from.
-        asking: the importer of class folders, if nothing says what the same file in two of them means.
+        asking: the importer whose copies may be labels, if nothing says what the same file in two classes means.
 
     Raises:
         ReadingsError: ``asking``, and so many files lie in several classes that each may be an image with several labels.

@@ -215,7 +215,11 @@ def import_stage(importer: Component) -> Any:
             ctx.warn(_unusable(annotations, f"pipekit stage import.{importer.name} --path {shlex.quote(str(params.path))}"))
         from pipekit.registry.cheap_checks import warnings_of
 
-        asking = importer.name if importer.name == "folders" and "labels_from" not in params.model_fields_set else ""
+        asking = (
+            importer.name
+            if getattr(reader, "COPIES_MAY_BE_LABELS", False) and "labels_from" not in params.model_fields_set
+            else ""
+        )
         for warning in warnings_of(made, Path(params.path), asking):
             ctx.warn(warning)
         return made

@@ -24,6 +24,9 @@ READS: tuple[str, ...] = ()
 
 PER_FILE = True
 
+COPIES_MAY_BE_LABELS = True
+"""The same file in several class folders may be an image with several labels: where many are, the person is asked."""
+
 GENERALITY = 2
 """It fits almost any folder of images: taken when nothing more exact fits, the smallest number first."""
 
