@@ -169,12 +169,11 @@ function range(column, counts) {
   const given = state().get(`n.${column.name}`);
   const [low, high] = given ? given.split("..").map(Number) : [column.low, column.high];
   const most = Math.max(1, ...counts);
-  const bars = [...counts].map((count, bin) => {
-    const bar = el("i", {});
+  const bars = ["", ""]; // two paths, and no element for each bar: those that are out of the range, those that are in it
+  counts.forEach((count, bin) => {
     const from = column.low + (bin * (column.high - column.low)) / BINS;
-    bar.style.setProperty("--share", count / most);
-    bar.classList.toggle("in", from + (column.high - column.low) / BINS >= low && from <= high);
-    return bar;
+    const height = Math.max(1, 40 * (count / most));
+    bars[Number(from + (column.high - column.low) / BINS >= low && from <= high)] += `M${10 * bin} 40v${-height}h9v${height}z`;
   });
   const whole = Number.isInteger(column.low) && Number.isInteger(column.high) && column.high - column.low > 1;
   const step = whole ? 1 : (column.high - column.low) / 200 || 1;
@@ -200,7 +199,17 @@ function range(column, counts) {
     });
     refresh().catch(failed);
   }
-  return el("fieldset", {}, el("legend", {}, column.name), el("div", { class: "histogram", "aria-hidden": "true" }, ...bars), from, to, text);
+  return el("fieldset", {}, el("legend", {}, column.name), histogram(bars), from, to, text);
+}
+
+function histogram(bars) {
+  const svg = (tag, props, ...children) => {
+    const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+    for (const [name, value] of Object.entries(props)) made.setAttribute(name, value);
+    made.append(...children);
+    return made;
+  };
+  return svg("svg", { class: "histogram", viewBox: `0 0 ${10 * BINS} 40`, preserveAspectRatio: "none", "aria-hidden": "true" }, ...bars.map((path, at) => svg("path", { d: path, class: at ? "in" : "" })));
 }
 
 function selectionFilter() {

@@ -141,11 +141,19 @@ export const number = (value) => value.toLocaleString("en");
 // --- what changes elsewhere ----------------------------------------------------------------------------------------------------
 
 export function watch(callback) {
-  let asking = false;
+  let asking = false, lost = false;
   const ask = async () => {
     if (asking || document.hidden) return;
     asking = true;
-    try { await callback(await get("/api/state")); } catch (error) { say(error.message, true); } finally { asking = false; }
+    try {
+      const found = await get("/api/state");
+      if (lost) say("The studio answers again.");
+      lost = false;
+      await callback(found);
+    } catch (error) {
+      lost = error.status === 0;
+      say(error.message, true);
+    } finally { asking = false; }
   };
   setInterval(ask, 1000);
 }

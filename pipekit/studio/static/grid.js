@@ -89,7 +89,7 @@ export class Grid {
   tile() {
     const image = el("img", { alt: "", draggable: "false" });
     const caption = el("span", { class: "caption" });
-    const tile = el("div", { class: "tile", role: "option", id: `tile-${this.tiles.length}` }, el("span", { class: "frame" }, image), caption);
+    const tile = el("div", { class: "tile", role: "option", id: `tile-${this.tiles.length}` }, image, caption);
     Object.assign(tile, { image, caption, position: -1, url: "" });
     tile.addEventListener("click", (event) => {
       this.choose(tile.position, event.shiftKey, event.ctrlKey || event.metaKey);

@@ -101,11 +101,14 @@ function pipelineCard(file) {
     const wrong = await get("/api/pipeline/problems");
     mistakes.replaceChildren(...(wrong.length ? [el("p", { class: "problem" }, `${file} has ${wrong.length === 1 ? "a mistake" : `${number(wrong.length)} mistakes`}, and nothing of it would run.`), problemList(wrong), el("button", { type: "button", onclick: () => ask().catch(failed) }, "Read it again"), commandBox(["run", file, "--dry-run"])] : []));
     run.disabled = wrong.length > 0;
+    const side = card.parentElement; // a file with mistakes stands first: below the form they would be out of view
+    if (side && (side.firstElementChild === card) !== (wrong.length > 0)) side[wrong.length ? "prepend" : "append"](card);
     note.replaceChildren(...(names ? [el("p", { class: "problem" }, `${file} does not read ${names}: these decisions do not count in its runs.`), add] : []));
   };
-  ask().catch(failed);
-  return el("section", { class: "card" }, el("h2", {}, file), el("p", {}, "Runs all stages of the file; finished ones come from the cache."), mistakes, note,
+  const card = el("section", { class: "card pipeline" }, el("h2", {}, file), el("p", {}, "Runs all stages of the file; finished ones come from the cache."), mistakes, note,
     el("div", { class: "row" }, run), commandBox(["run", file]));
+  ask().catch(failed);
+  return card;
 }
 
 async function showRuns() {
