@@ -19,7 +19,7 @@ const name = one.getAttribute('aria-label') || one.textContent.trim().slice(0, 4
 return [one.tagName, name, shown, marked, window.order.get(one)];
 """
 BESIDE = """
-return [document.documentElement, document.querySelector('main'), ...document.querySelectorAll('main > *')]
+return [document.documentElement, document.querySelector('main'), ...document.querySelectorAll('main > :not(.unseen)')]
   .filter((one) => one.scrollWidth > one.clientWidth + 1 && one.clientWidth)
   .map((one) => `${one.tagName}.${one.className} ${one.scrollWidth} > ${one.clientWidth}`);
 """
@@ -35,6 +35,20 @@ def unnamed(browser: Chromium) -> list[str]:
             about = browser.call("DOM.describeNode", backendNodeId=node["backendDOMNodeId"])["node"]
             found.append(f"{role}: {about['nodeName']} {about.get('attributes')}")
     browser.call("Accessibility.disable")
+    return found
+
+
+def violations(browser: Chromium, script: str) -> list[str]:
+    """What axe-core finds wrong in a page: the rule, and an element that breaks it.
+
+    Args:
+        script: axe-core's own, which the page runs.
+    """
+    browser.do(f"{script}; 0")
+    found: list[str] = browser.do(
+        "const found = await axe.run({resultTypes: ['violations']}); "
+        "return found.violations.map((one) => `${one.impact}: ${one.id}: ${one.nodes[0].html.slice(0, 200)}: ${one.nodes[0].failureSummary}`);"
+    )
     return found
 
 

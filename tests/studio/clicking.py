@@ -40,7 +40,9 @@ def tab_to(browser: Chromium, selector: str, most: int = 400) -> None:
     wanted = f"document.activeElement.matches({json.dumps(selector)})"
     for _ in range(most):
         if browser.do(wanted):
-            assert browser.do("(box => box.bottom > 0 && box.top < innerHeight)(document.activeElement.getBoundingClientRect())")
+            assert browser.do(
+                "(box => box.bottom > 0 && box.top < innerHeight)(document.activeElement.getBoundingClientRect())"
+            )
             return
         browser.press("Tab")
     raise AssertionError(f"Tab does not reach {selector}")

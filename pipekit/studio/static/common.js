@@ -158,6 +158,13 @@ export function watch(callback) {
   setInterval(ask, 1000);
 }
 
-export const emptyState = (title, text, ...actions) => el("div", { class: "empty" }, el("h2", {}, title), el("p", {}, text), ...actions);
+// The list of a page's keys is made when it is opened.
+export function keyList(keys) {
+  const box = el("details", { class: "keys" }, el("summary", {}, "Keys"));
+  box.addEventListener("toggle", () => { if (!box.querySelector("dl")) box.append(el("dl", {}, ...keys.map(([key, does]) => el("div", {}, el("dt", {}, el("kbd", {}, key)), el("dd", {}, does))))); });
+  return box;
+}
+
+export const emptyState = (title, text, ...actions) => el("div", { class: "empty" }, el("h1", {}, title), el("p", {}, text), ...actions);
 
 document.querySelector(".menu [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" }); // where the menu is wider than the window

@@ -48,7 +48,7 @@ function groupView(group) {
   }
   if (isOfCopies(group)) buttons.push(el("span", { class: "soft" }, el("kbd", {}, "K"), "keeps the image that has the focus, and leaves out the others"));
   return el("section", { class: `group ${group.severity}` },
-    el("h3", {}, el("span", { class: "severity" }, group.severity), group.check.replaceAll("_", " ")),
+    el("h2", {}, el("span", { class: "severity" }, group.severity), group.check.replaceAll("_", " ")),
     el("p", {}, group.message), el("p", { class: "soft meaning", "data-check": group.check }), cards.length ? el("div", { class: "shots" }, ...cards) : null,
     group.rows.length > SHOWN ? el("p", { class: "soft" }, `${number(group.rows.length - SHOWN)} more: `, el("a", { href: `/?f.finding=${encodeURIComponent(group.check)}` }, "browse them")) : null,
     el("div", { class: "row" }, ...buttons));

@@ -113,11 +113,12 @@ function pipelineCard(file) {
 
 async function showRuns() {
   const runs = await get("/api/runs");
+  const newest = runs.find((run) => run.report); // Browse has the mistakes of this one
   const several = runs.filter((run) => run.report).length > 1 ? el("a", { href: "/compare" }, "Compare runs") : null;
   runsPlace.replaceChildren(el("div", { class: "row" }, el("h2", {}, "Runs"), several ?? ""), runs.length ? el("ul", { class: "runs" }, ...runs.map((run) => el("li", {},
     el("strong", {}, run.name), el("span", {}, run.headline),
     run.report ? el("a", { href: `/runs/${encodeURIComponent(run.name)}/report`, target: "_blank", rel: "noopener" }, "Report") : null,
-    run.report ? el("a", { href: "/?f.mistake=yes" }, "Mistakes") : null)))
+    run === newest ? el("a", { href: "/?f.mistake=yes" }, "Mistakes") : null)))
     : el("p", { class: "soft" }, "There is no run yet. A training leaves one, with a report about images that the model has not seen."));
 }
 
