@@ -114,6 +114,10 @@ def test_a_million_rows(browser: Chromium, tmp_path: Path) -> None:
         browser.until(FULL)
         assert browser.do("document.querySelectorAll('*').length") < 400
         assert browser.do("document.querySelectorAll('.histogram .in')[0].getAttribute('d').split('M').length") == 25
+        tiles = browser.do("document.querySelectorAll('.tile').length")
+        browser.size(700, 500)
+        browser.until(f"document.querySelectorAll('.tile').length < {tiles} / 2", "no tile stays that is not needed")
+        browser.size(1280, 800)
         wanted = (catalog.categories["label"].codes < 2) & (catalog.numbers["height"] >= 500)
         wanted &= catalog.numbers["height"] <= 599
         opened(browser, server, "/?f.label=a&f.label=b&f.label=&n.height=500..599&sort=height&desc=1")

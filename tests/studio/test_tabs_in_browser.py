@@ -26,7 +26,7 @@ FILLED = {
     "browse": "document.querySelectorAll('.tile img[src]').length >= 16",
     "findings": "document.querySelectorAll('.shot img[src]').length === 3",
     "map": "document.querySelectorAll('.legend li').length === 3",
-    "label": "document.querySelector('.label-now h2')?.textContent",
+    "label": "document.querySelector('.label-now img[src]')",
     "recipe": "document.querySelectorAll('.variants img').length === 12 && document.querySelector('optgroup option')",
     "train": "document.querySelector('.runs strong')?.textContent === '<b>run'",
     "compare": "document.querySelector('.steps p') && document.querySelector('.choose-runs').innerText.match('<b>run')",

@@ -175,7 +175,7 @@ function draw() {
   scatter.view.append(card);
   const coming = about.missing - about.unreadable; // of a file that can't be read, no command computes features
   const missing = coming ? el("div", { class: "note" }, el("p", {}, `${coming === 1 ? "1 image has" : `${number(coming)} images have`} no features yet, and no point.`), ...costs()) : null;
-  const damaged = about.unreadable ? el("p", { class: "soft" }, `${about.unreadable === 1 ? "1 image can't be read, and has" : `${number(about.unreadable)} images can't be read, and have`} no point: `, el("a", { href: "/findings" }, "Findings"), " inspects them.") : null;
+  const damaged = about.unreadable ? el("p", { class: "soft" }, `${about.unreadable === 1 ? "1 image can't be read, and has" : `${number(about.unreadable)} images can't be read, and have`} no point: `, el("a", { href: "/findings" }, "Findings"), " says why.") : null;
   main.className = "map";
   main.replaceChildren(el("h1", { class: "unseen" }, "Map"), el("div", { class: "middle" }, toolbar(), scatter.view),
     el("aside", { class: "map-side", "aria-label": "Colours and selection" }, legend, said, actions, shots,
