@@ -33,7 +33,7 @@ from tests.studio import chromium, clicking  # noqa: E402
 
 PIPEKIT = [sys.executable, "-m", "pipekit"]
 LIMIT_S = 180.0
-JOB_S = 240.0
+JOB_S = 900.0
 
 
 def take_photos(source: Path, folder: Path, count: int) -> Path:

@@ -25,6 +25,18 @@ return [document.documentElement, document.querySelector('main'), ...document.qu
 """
 
 
+def read_aloud(browser: Chromium, role: str) -> list[tuple[str, dict[str, str]]]:
+    """The elements of a role as a screen reader finds them: their names, and their attributes."""
+    browser.call("Accessibility.enable")
+    found = []
+    for node in browser.call("Accessibility.getFullAXTree")["nodes"]:
+        if not node["ignored"] and node.get("role", {}).get("value") == role:
+            about = browser.call("DOM.describeNode", backendNodeId=node["backendDOMNodeId"])["node"].get("attributes", [])
+            found.append((str(node["name"]["value"]), dict(zip(about[::2], about[1::2], strict=True))))
+    browser.call("Accessibility.disable")
+    return found
+
+
 def unnamed(browser: Chromium) -> list[str]:
     """Controls and pictures without a name, as a screen reader finds them."""
     browser.call("Accessibility.enable")
