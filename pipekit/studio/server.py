@@ -46,7 +46,8 @@ _SHELL = """<!doctype html>
 <title>{title} · pipekit studio</title><link rel="icon" href="data:,"><link rel="stylesheet" href="/static/studio.css">
 {early}<script type="module" src="/static/{page}.js"></script></head>
 <body data-page="{page}" data-name="{name}"><a class="skip" href="#main">To the content</a>
-<header class="bar"><span class="brand">pipekit</span><nav aria-label="Pages"><ul class="menu">{menu}</ul></nav><span class="state" role="status"></span></header>
+<header class="bar"><span class="brand">pipekit</span><nav aria-label="Pages"><ul class="menu">{menu}</ul></nav>
+<span class="state" role="status"></span></header>
 <main id="main" tabindex="-1"><p class="empty loading">Loading …</p></main>
 <noscript>The studio needs JavaScript, which this server sends itself; it loads nothing from elsewhere.</noscript></body></html>
 """

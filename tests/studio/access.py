@@ -59,7 +59,8 @@ def violations(browser: Chromium, script: str) -> list[str]:
     browser.do(f"{script}; 0")
     found: list[str] = browser.do(
         "const found = await axe.run({resultTypes: ['violations']}); "
-        "return found.violations.map((one) => `${one.impact}: ${one.id}: ${one.nodes[0].html.slice(0, 200)}: ${one.nodes[0].failureSummary}`);"
+        "return found.violations.map(({impact, id, nodes: [first]}) => "
+        "`${impact}: ${id}: ${first.html.slice(0, 200)}: ${first.failureSummary}`);"
     )
     return found
 

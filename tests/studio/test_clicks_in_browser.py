@@ -39,10 +39,11 @@ def test_clicks_become_files_that_a_run_reads(browser: Chromium, work: Path) -> 
     with running(project) as server:
         opened(browser, server, "/findings")
         browser.until("document.querySelectorAll('.shot img[src]').length === 6")
-        offers = "[...document.querySelectorAll('.group')].map((one) => [...one.querySelectorAll('.row button')].map(({textContent}) => textContent))"
+        groups = "[...document.querySelectorAll('.group')]"
+        offers = f"{groups}.map((one) => [...one.querySelectorAll('.row button')].map(({{textContent}}) => textContent))"
         wanted = [["Leave out the one that inspect suggests"], [KEEP], ["Leave out the 2 that inspect suggests"]]
         assert browser.do(offers) == wanted, "each group has one offer"
-        kept = "[...document.querySelectorAll('.group')].map((one) => one.innerText.includes('keeps the image that has the focus'))"
+        kept = f"{groups}.map((one) => one.innerText.includes('keeps the image that has the focus'))"
         assert browser.do(kept) == [False, True, True], "only copies have one image to keep"
         assert browser.do("document.querySelectorAll('.shot .file')[3].textContent") == "05.png"
         assert browser.do("document.querySelector('.shot .unreadable').textContent"), "a damaged file says so"
@@ -69,6 +70,8 @@ def test_clicks_become_files_that_a_run_reads(browser: Chromium, work: Path) -> 
             browser.press("Enter")
         browser.until("document.querySelectorAll('.ops .op-head').length === 2")
         browser.click("[aria-label='Move up hflip']")
+        focused = "document.activeElement.getAttribute('aria-label')"
+        assert browser.do(focused) == "Move down hflip", "at the top it can't be moved up again: the focus stays beside"
         fill_in(browser, ".ops input[type=number][step=any]", "12")
         browser.until(
             "[...document.querySelectorAll('.variants figcaption')].some((one) => one.textContent.includes('rotate'))"

@@ -29,7 +29,11 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no for
 
 @contextmanager
 def to_be_killed(port: int = 0, token: str = "") -> Iterator[Any]:
-    """A server in a process that is killed at the end; what asks it for JSON. With ``port`` and ``token``, in the place of another one."""
+    """A server in a process that is killed at the end; what asks it for JSON.
+
+    Args:
+        port, token: those of another one, in whose place it is.
+    """
     server = serve(Project(find_source("photos")), port)
     server.token = token or server.token
     child = os.fork()

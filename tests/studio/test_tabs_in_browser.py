@@ -11,6 +11,7 @@ import pytest
 
 from pipekit import images
 from pipekit.commands.browse import find_source
+from pipekit.studio.assets import modules
 from pipekit.studio.project import Project
 from pipekit.studio.server import address
 from tests.studio.access import badly_focused, beside, unnamed, violations
@@ -76,8 +77,11 @@ def test_each_page_shows_names_as_text_and_serves_everybody(browser: Chromium, h
     with running(hostile) as server:
         opened(browser, server)
         for name, shown in FILLED.items():
+            browser.requests.clear()
             browser.open(f"http://127.0.0.1:{server.port}{address(name)}")
             browser.until(shown, name)
+            scripts = sorted(one.rpartition("/")[2] for _, one in browser.requests if one.endswith(".js"))
+            assert scripts == sorted([f"{name}.js", *modules(name)]), "each script is asked for once, and none later"
             assert browser.do(INJECTED) == 0, name
             assert unnamed(browser) == [], name
             assert badly_focused(browser) == [], name

@@ -85,6 +85,7 @@ function paint() {
     legend.replaceChildren(el("li", { class: "scale" }, el("span", {}, Number(made.scale[0].toPrecision(4)).toLocaleString("en")), bar, el("span", {}, Number(made.scale[1].toPrecision(4)).toLocaleString("en"))));
     return;
   }
+  const pressed = [...legend.children].findIndex((one) => one.contains(document.activeElement));
   legend.replaceChildren(...made.items.map((item) => {
     const mark = el("i", {});
     mark.style.background = made.colours[item.code];
@@ -92,6 +93,7 @@ function paint() {
     button.addEventListener("click", () => { only = only === item.code ? null : item.code; paint(); });
     return el("li", {}, button);
   }));
+  legend.children[pressed]?.querySelector("button").focus(); // made anew, it keeps the focus
 }
 
 // --- one image ---------------------------------------------------------------------------------------------------------------

@@ -88,7 +88,7 @@ function pipelineCard(file) {
   const note = el("div", {});
   const mistakes = el("div", {});
   const run = el("button", { type: "button", onclick: () => start({ kind: "run" }) }, `Run ${file}`);
-  const ask = async () => {
+  const ask = async (pressed = false) => {
     const found = await get("/api/pipeline");
     const names = found.ignored.join(" and ");
     const add = el("button", { type: "button", onclick: async () => {
@@ -96,14 +96,15 @@ function pipelineCard(file) {
         const { added } = await post("/api/pipeline/decisions", { known: found.known });
         say(`Added to ${file}: ${added.join(", ")}`);
       } catch (error) { failed(error); }
-      ask().catch(failed);
+      ask(true).catch(failed);
     } }, `Let it read ${names}`);
     const wrong = await get("/api/pipeline/problems");
-    mistakes.replaceChildren(...(wrong.length ? [el("p", { class: "problem" }, `${file} has ${wrong.length === 1 ? "a mistake" : `${number(wrong.length)} mistakes`}, and nothing of it would run.`), problemList(wrong), el("button", { type: "button", onclick: () => ask().catch(failed) }, "Read it again"), commandBox(["run", file, "--dry-run"])] : []));
+    mistakes.replaceChildren(...(wrong.length ? [el("p", { class: "problem" }, `${file} has ${wrong.length === 1 ? "a mistake" : `${number(wrong.length)} mistakes`}, and nothing of it would run.`), problemList(wrong), el("button", { type: "button", onclick: () => ask(true).catch(failed) }, "Read it again"), commandBox(["run", file, "--dry-run"])] : []));
     run.disabled = wrong.length > 0;
     const side = card.parentElement; // a file with mistakes stands first: below the form they would be out of view
     if (side && (side.firstElementChild === card) !== (wrong.length > 0)) side[wrong.length ? "prepend" : "append"](card);
     note.replaceChildren(...(names ? [el("p", { class: "problem" }, `${file} does not read ${names}: these decisions do not count in its runs.`), add] : []));
+    if (pressed) (mistakes.querySelector("button") || note.querySelector("button") || run).focus(); // what was pressed is gone
   };
   const card = el("section", { class: "card pipeline" }, el("h2", {}, file), el("p", {}, "Runs all stages of the file; finished ones come from the cache."), mistakes, note,
     el("div", { class: "row" }, run), commandBox(["run", file]));
