@@ -20,7 +20,7 @@ _IMPORTED = re.compile(r'from "\./([a-z]+\.js)"')
 
 @cache
 def modules(page: str) -> tuple[str, ...]:
-    """The scripts that a page's script imports, directly or not: a browser that is told of them asks for all at once."""
+    """The scripts that a page's script imports, directly or not: named in the page, they are all asked for at once."""
     found: dict[str, None] = {}
     waiting = [f"{page}.js"]
     while waiting:
