@@ -110,3 +110,22 @@ def test_the_scan_of_a_large_tree_is_not_kept(tree: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(scanning, "KEPT_FILES", 6)
     scanning.kept_tree_state(str(tree))
     assert not scanning._kept
+
+
+def test_a_kept_listing_says_at_once_what_a_folder_does_not_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a.JPG", "b.jpg", "note", "c.meta.json"):
+        (tmp_path / name).touch()
+    os.utime(tmp_path, (1e9, 1e9))  # settled: a later change has another mtime
+    assert sorted(trees.files_in(tmp_path)) == ["a.JPG", "b.jpg", "c.meta.json", "note"]
+    asked = ((".jpg",), (".png", ".json"), (".meta.json",), ("note",), (".csv",), (".png",))
+    found = [sorted(trees.files_in(tmp_path, suffixes)) for suffixes in asked]
+    assert found == [["a.JPG", "b.jpg"], ["c.meta.json"], ["c.meta.json"], ["note"], [], []]
+    looked: list[str] = []
+    whole = trees._files_among
+    monkeypatch.setattr(trees, "_files_among", lambda folder, folders: looked.append(folder) or whole(folder, folders))
+    assert not any(trees.files_in(tmp_path, (".csv", ".tar.gz")))
+    assert not trees.has_file(tmp_path, (".csv",))
+    assert looked == [], "no name is read"
+    (tmp_path / "d.csv").touch()
+    assert list(trees.files_in(tmp_path, (".csv",))) == ["d.csv"]
+    assert trees.has_file(tmp_path, (".csv",))

@@ -230,7 +230,9 @@ def has_file(root: Path, suffixes: tuple[str, ...]) -> bool:
         with contextlib.suppress(OSError):
             if not _is_new(folder, seen) or (folder != str(root) and _is_marked(folder)):
                 continue
-            if any(name.lower().endswith(suffixes) for name in _files_among(folder, folders)):
+            if _has_none(folder, suffixes):
+                _add_folders(folder, folders)
+            elif any(name.lower().endswith(suffixes) for name in _files_among(folder, folders)):
                 return True
         stack.extend(os.path.join(folder, name) for name in folders)  # noqa: PTH118
     return False
@@ -280,7 +282,22 @@ def unreadable_below(root: Path) -> list[tuple[str, str]]:
 def files_in(folder: Path, suffixes: tuple[str, ...] = ("",)) -> Iterator[str]:
     """Yield the names of one folder's visible files with these suffixes (in lower case); not recursive, unsorted, streamed."""
     with contextlib.suppress(OSError):
-        yield from (name for name in _files_among(str(folder), []) if name.lower().endswith(suffixes))
+        if suffixes == ("",):
+            yield from _files_among(str(folder), [])
+        elif not _has_none(str(folder), suffixes):
+            yield from (name for name in _files_among(str(folder), []) if name.lower().endswith(suffixes))
+
+
+def _has_none(folder: str, suffixes: tuple[str, ...]) -> bool:
+    """Whether a listing that is kept has no file with these suffixes: of ten importers, nine ask for what is not there."""
+    here = os.stat(folder)  # noqa: PTH116
+    known = _looked.get(folder)
+    if not known or known[0] != (here.st_mtime_ns, here.st_ino):
+        return False
+    if folder not in _endings or _endings[folder][0] != known[0]:
+        _endings[folder] = known[0], frozenset(name.rpartition(".")[2].lower() for name in known[1])
+    endings = _endings[folder][1]
+    return all("." in suffix and suffix.rpartition(".")[2] not in endings for suffix in suffixes)
 
 
 def folders_in(folder: Path) -> list[str]:
@@ -316,6 +333,9 @@ def _is_marked(folder: str) -> bool:
 
 _looked: dict[str, tuple[tuple[int, int], list[str], list[str]]] = {}
 """Folder -> its mtime and inode, and the names of its files and folders: importers list the same folder twenty times."""
+
+_endings: dict[str, tuple[tuple[int, int], frozenset[str]]] = {}
+"""Folder of :data:`_looked` -> its state then, and what follows the last dot of its files' names, in lower case."""
 
 _room = [ALL_LISTED]
 """The number of further names that fit into the cache."""
@@ -354,6 +374,7 @@ def _keep_listing(folder: str, state: tuple[int, int], names: list[str], folders
         return
     if len(names) + 1 > _room[0]:
         _looked.clear()
+        _endings.clear()
         _room[0] = ALL_LISTED
     _room[0] -= len(names) + 1
     _looked[folder] = state, names, folders

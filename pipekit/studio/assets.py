@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from functools import cache
 from importlib.resources import files
 
 from starlette.requests import Request
@@ -11,6 +13,22 @@ from starlette.responses import Response
 from pipekit.page import tokens
 
 KINDS = {"css": "text/css", "js": "text/javascript"}
+
+
+_IMPORTED = re.compile(r'from "\./([a-z]+\.js)"')
+
+
+@cache
+def modules(page: str) -> tuple[str, ...]:
+    """The scripts that a page's script imports, directly or not: named in the page, they are all asked for at once."""
+    found: dict[str, None] = {}
+    waiting = [f"{page}.js"]
+    while waiting:
+        text = files("pipekit.studio").joinpath("static", waiting.pop()).read_text("utf-8")
+        new = [name for name in _IMPORTED.findall(text) if name not in found]
+        found.update(dict.fromkeys(new))
+        waiting += new
+    return tuple(found)
 
 
 def static(name: str) -> Callable[[Request], Response]:

@@ -8,10 +8,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from pipekit.commands.image_map import cost_of, place_images, points_of, projections_of
+from pipekit.commands.browse import Catalog
+from pipekit.commands.image_map import Features, cost_of, place_images, points_of, projections_of
 from pipekit.errors import UserError
 from pipekit.studio.answers import answered
-from pipekit.studio.project import PROJECTION, Project
+from pipekit.studio.project import PROJECTION, UNREADABLE, Project
+
+MOST_READ = 100
+"""Images without features that are tried for whether they can be read; of more, the command says it."""
 
 
 def embed_words(project: Project) -> list[str]:
@@ -24,6 +28,12 @@ def _projection(project: Project, request: Request) -> str:
     return str(project.registry.get("projection", name).name)
 
 
+def _unreadable(project: Project, catalog: Catalog, features: Features) -> int:
+    """How many of the images without features can't be read, if few have none: no command computes features of those."""
+    rows = [row for row, at in enumerate(features.rows.tolist()) if at < 0] if features.missing <= MOST_READ else []
+    return sum(project.thumb(catalog, row) == UNREADABLE for row in rows)
+
+
 def state(project: Project, request: Request) -> Any:
     """Whether there is a map. The first request for one starts the work, and the page asks again until it is there."""
     catalog = project.at(request.path_params["digest"])
@@ -34,6 +44,7 @@ def state(project: Project, request: Request) -> Any:
         "by": projection,
         "projections": projections_of(project.registry),
         "missing": missing,
+        "unreadable": 0 if features is None else _unreadable(project, catalog, features),
         "cost": cost_of(missing),
         "words": embed_words(project),
     }

@@ -29,7 +29,7 @@ _PAGE = """<!doctype html>
 <title>pipekit serve</title><link rel="icon" href="data:,"><link rel="stylesheet" href="/static/studio.css">
 <script type="module" src="/static/serve.js"></script></head>
 <body data-page="serve" data-token="{token}"><a class="skip" href="#main">To the content</a>
-<div class="bar"><span class="brand always">pipekit serve</span><span class="state" role="status"></span></div>
+<header class="bar"><span class="brand always">pipekit serve</span><span class="state" role="status"></span></header>
 <main id="main" class="two serve" tabindex="-1">
 <div><section class="card"><h1 id="name">A trained model</h1><p class="soft" id="facts"></p>
 <div id="drop"></div></section><div id="result" aria-live="polite"></div></div>

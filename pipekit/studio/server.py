@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from pipekit.errors import UserError
 from pipekit.studio import about, dataset, experiments, labelling, mapping, pages, recipes, trying, work
-from pipekit.studio.assets import KINDS, static
+from pipekit.studio.assets import KINDS, modules, static
 from pipekit.studio.guard import Guard
 from pipekit.studio.project import Project
 from pipekit.studio.sockets import SocketServer, bound
@@ -44,9 +44,10 @@ PAGES = {
 _SHELL = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title} · pipekit studio</title><link rel="icon" href="data:,"><link rel="stylesheet" href="/static/studio.css">
-<script type="module" src="/static/{page}.js"></script></head>
+{early}<script type="module" src="/static/{page}.js"></script></head>
 <body data-page="{page}" data-name="{name}"><a class="skip" href="#main">To the content</a>
-<div class="bar"><span class="brand">pipekit</span><ul class="menu">{menu}</ul><span class="state" role="status"></span></div>
+<header class="bar"><span class="brand">pipekit</span><nav aria-label="Pages"><ul class="menu">{menu}</ul></nav>
+<span class="state" role="status"></span></header>
 <main id="main" tabindex="-1"><p class="empty loading">Loading …</p></main>
 <noscript>The studio needs JavaScript, which this server sends itself; it loads nothing from elsewhere.</noscript></body></html>
 """
@@ -70,7 +71,8 @@ def page(name: str, of_plugins: Mapping[str, str] = MappingProxyType({}), plugin
         for where, current, shown in found
     )
     title = html.escape(of_plugins[plugin] if plugin else PAGES[name])
-    text = _SHELL.format(title=title, page=name, name=html.escape(plugin), menu=menu)
+    early = "".join(f'<link rel="modulepreload" href="/static/{one}">' for one in modules(name))
+    text = _SHELL.format(title=title, page=name, name=html.escape(plugin), menu=menu, early=early)
 
     def answer(request: Request) -> Response:
         return Response(text, media_type="text/html", headers={"cache-control": "no-store"})

@@ -54,12 +54,20 @@ class SocketServer:
             grace_s: seconds that requests in work have after that.
             options: further ones of ``uvicorn.Config``.
         """
+        import logging
+
         import uvicorn
+
+        log = logging.getLogger("uvicorn.error")
 
         class Announcing(uvicorn.Server):
             async def startup(self, sockets: Any = None) -> None:
                 await super().startup(sockets=sockets)
                 started()
+
+            async def shutdown(self, sockets: Any = None) -> None:
+                log.disabled = True  # a request that Ctrl-C cuts short is no mistake, and 40 lines about it help nobody
+                await super().shutdown(sockets=sockets)
 
         config = uvicorn.Config(
             app,
@@ -71,8 +79,11 @@ class SocketServer:
             **options,
         )
         self._running = Announcing(config)
-        with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again when it has ended
-            self._running.run(sockets=[self.socket])
+        try:
+            with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again when it has ended
+                self._running.run(sockets=[self.socket])
+        finally:
+            log.disabled = False
 
     def stop(self) -> None:
         """End :meth:`answer`, from another thread."""

@@ -19,10 +19,22 @@ const name = one.getAttribute('aria-label') || one.textContent.trim().slice(0, 4
 return [one.tagName, name, shown, marked, window.order.get(one)];
 """
 BESIDE = """
-return [document.documentElement, document.querySelector('main'), ...document.querySelectorAll('main > *')]
+return [document.documentElement, document.querySelector('main'), ...document.querySelectorAll('main > :not(.unseen)')]
   .filter((one) => one.scrollWidth > one.clientWidth + 1 && one.clientWidth)
   .map((one) => `${one.tagName}.${one.className} ${one.scrollWidth} > ${one.clientWidth}`);
 """
+
+
+def read_aloud(browser: Chromium, role: str) -> list[tuple[str, dict[str, str]]]:
+    """The elements of a role as a screen reader finds them: their names, and their attributes."""
+    browser.call("Accessibility.enable")
+    found = []
+    for node in browser.call("Accessibility.getFullAXTree")["nodes"]:
+        if not node["ignored"] and node.get("role", {}).get("value") == role:
+            about = browser.call("DOM.describeNode", backendNodeId=node["backendDOMNodeId"])["node"].get("attributes", [])
+            found.append((str(node["name"]["value"]), dict(zip(about[::2], about[1::2], strict=True))))
+    browser.call("Accessibility.disable")
+    return found
 
 
 def unnamed(browser: Chromium) -> list[str]:
@@ -35,6 +47,21 @@ def unnamed(browser: Chromium) -> list[str]:
             about = browser.call("DOM.describeNode", backendNodeId=node["backendDOMNodeId"])["node"]
             found.append(f"{role}: {about['nodeName']} {about.get('attributes')}")
     browser.call("Accessibility.disable")
+    return found
+
+
+def violations(browser: Chromium, script: str) -> list[str]:
+    """What axe-core finds wrong in a page: the rule, and an element that breaks it.
+
+    Args:
+        script: axe-core's own, which the page runs.
+    """
+    browser.do(f"{script}; 0")
+    found: list[str] = browser.do(
+        "const found = await axe.run({resultTypes: ['violations']}); "
+        "return found.violations.map(({impact, id, nodes: [first]}) => "
+        "`${impact}: ${id}: ${first.html.slice(0, 200)}: ${first.failureSummary}`);"
+    )
     return found
 
 

@@ -146,6 +146,9 @@ class Chromium:
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=place[0], y=place[1], button="left", clickCount=1)
 
+    def focus(self, selector: str) -> None:
+        self.do(f"document.querySelector({json.dumps(selector)}).focus()")
+
     def drag(self, points: list[tuple[float, float]]) -> None:
         for number, (x, y) in enumerate([*points, points[-1]]):
             kind = "mousePressed" if number == 0 else "mouseReleased" if number == len(points) else "mouseMoved"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from tests.studio.chromium import Chromium
 
@@ -16,6 +17,35 @@ document.querySelector('[data-pressed]')?.removeAttribute('data-pressed');
 if (found) found.setAttribute('data-pressed', '');
 return Boolean(found);
 """
+
+
+class Keyboard(Chromium):
+    """A browser without a mouse: what a test clicks is reached with Tab, and pressed with Enter."""
+
+    def click(self, selector: str) -> None:
+        self.focus(selector)
+        if not self.do("document.activeElement.matches('input:not([type=checkbox], [type=radio]), select, textarea')"):
+            self.press("Enter")
+
+    def focus(self, selector: str) -> None:
+        tab_to(self, selector)
+
+    def call(self, method: str, **params: Any) -> Any:
+        assert method != "Input.dispatchMouseEvent", "there is no mouse"
+        return super().call(method, **params)
+
+
+def tab_to(browser: Chromium, selector: str, most: int = 400) -> None:
+    """Press Tab until an element has the focus, which then is in view."""
+    wanted = f"document.activeElement.matches({json.dumps(selector)})"
+    for _ in range(most):
+        if browser.do(wanted):
+            assert browser.do(
+                "(box => box.bottom > 0 && box.top < innerHeight)(document.activeElement.getBoundingClientRect())"
+            )
+            return
+        browser.press("Tab")
+    raise AssertionError(f"Tab does not reach {selector}")
 
 
 def press_text(browser: Chromium, text: str, selector: str = "button, a, summary") -> None:
@@ -35,7 +65,7 @@ def fill_in(browser: Chromium, selector: str, text: str) -> None:
 def choose(browser: Chromium, selector: str, value: str) -> None:
     """Choose an option by arrow keys."""
     place = f"document.querySelector({json.dumps(selector)})"
-    browser.do(f"{place}.focus()")
+    browser.focus(selector)
     for _ in range(browser.do(f"{place}.length")):
         if browser.do(f"{place}.value") == value:
             return

@@ -194,9 +194,12 @@ def test_mistakes_of_the_pipeline_file_are_shown_with_their_lines(work: Path, br
             "epochs = -3",
             "input should be greater than or equal to 1, got -3",
         ]
+        first = "document.querySelector('.side').firstElementChild.classList.contains('pipeline')"
+        assert browser.do(first), "what hinders a run is in view, and not below the form"
         (work / "pipeline.toml").write_text(PIPELINE.replace("mpl", "mlp").replace("-3", "3"), "utf-8")
         press_text(browser, "Read it again")
         browser.until("!document.querySelector('.mistakes')")
+        assert not browser.do(first)
         held_to(browser)
 
 

@@ -12,21 +12,9 @@ import pytest
 from pipekit.commands.browse import find_source
 from pipekit.studio.project import Project
 from tests.studio.chromium import Chromium
+from tests.studio.clicking import tab_to
 from tests.studio.running import held_to, opened, running
 from tests.studio.test_experiments_in_browser import TRAINED
-
-
-def tab_to(browser: Chromium, selector: str, most: int = 80) -> None:
-    """Press Tab until an element has the focus."""
-    wanted = f"document.activeElement.matches({json.dumps(selector)})"
-    for _ in range(most):
-        if browser.do(wanted):
-            assert browser.do(
-                "(box => box.bottom > 0 && box.top < innerHeight)(document.activeElement.getBoundingClientRect())"
-            )
-            return
-        browser.press("Tab")
-    raise AssertionError(f"Tab does not reach {selector}")
 
 
 def to_page(browser: Chromium, name: str, shown: str) -> None:

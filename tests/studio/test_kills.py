@@ -18,6 +18,9 @@ from pipekit.commands.browse import find_source
 from pipekit.corrected import read_corrections
 from pipekit.studio.project import Project
 from pipekit.studio.server import serve
+from tests.studio.chromium import Chromium
+from tests.studio.clicking import tab_to
+from tests.studio.running import held_to, opened
 
 KILLS = int(os.environ.get("PIPEKIT_KILLS", "2"))
 
@@ -25,9 +28,14 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no for
 
 
 @contextmanager
-def to_be_killed() -> Iterator[Any]:
-    """A server in a process that is killed at the end; what asks it for JSON."""
-    server = serve(Project(find_source("photos")), 0)
+def to_be_killed(port: int = 0, token: str = "") -> Iterator[Any]:
+    """A server in a process that is killed at the end; what asks it for JSON.
+
+    Args:
+        port, token: those of another one, in whose place it is.
+    """
+    server = serve(Project(find_source("photos")), port)
+    server.token = token or server.token
     child = os.fork()
     if not child:
         try:
@@ -44,6 +52,7 @@ def to_be_killed() -> Iterator[Any]:
         assert answer.status == 200, answer.read()
         return json.loads(answer.read())
 
+    ask.server = server  # type: ignore[attr-defined]
     try:
         yield ask
     finally:
@@ -72,3 +81,40 @@ def test_a_kill_after_each_relabel_loses_none(work: Path, monkeypatch: pytest.Mo
         assert found["rows"] == [row], "undo after a restart undoes the last"
     left = {one.id: one.new for one in read_corrections(work / "corrections.csv")}
     assert (len(left), f"class {KILLS - 1}" in left.values()) == (min(KILLS - 1, len(ids)), False)
+
+
+def test_a_kill_after_each_key_loses_none(browser: Chromium, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same without a mouse, in one page that is never loaded again: it waits until the server is back."""
+    first = Project(find_source("photos"))
+    monkeypatch.setattr("pipekit.studio.project.registry_with", lambda *_: first.registry)
+    port, token, wanted, now = 0, "", {}, "document.querySelector('.tile.at').title"
+    said = "document.querySelector('.state').textContent"
+    for number in range(KILLS):
+        with to_be_killed(port, token) as ask:
+            if not port:
+                port, token = ask.server.port, ask.server.token
+                opened(browser, ask.server)
+                browser.until(f"document.querySelectorAll('.tile img[src]').length === 12 && {now}")
+                tab_to(browser, ".grid")
+            else:
+                browser.until(f"!{said}.includes('does not answer')", "the page found the server again")
+            identity = browser.do(now)
+            key = "21"[identity.startswith("dog/")] if identity not in wanted else "12"[identity.startswith("dog/")]
+            browser.do(f"{said} = ''")
+            browser.press(key)
+            browser.until(f"{said}.startsWith('1 image')", "it was answered")
+        old, new = identity.split("/")[0], ("cat", "dog")[int(key) - 1]
+        before = dict(wanted)
+        wanted.pop(identity, None)
+        if old != new:
+            wanted[identity] = new
+        assert {one.id: one.new for one in read_corrections(work / "corrections.csv")} == wanted
+        if number == 0:
+            browser.until(f"{said}.includes('does not answer')", "the page says that its server is gone")
+        browser.press("ArrowRight" if number % 11 else "Home")
+    with to_be_killed(port, token):
+        browser.press("u")
+        browser.until(f"{said}.startsWith('Undone')")
+        assert {one.id: one.new for one in read_corrections(work / "corrections.csv")} == before
+        browser.errors = [one for one in browser.errors if "ERR_" not in one]  # while no server was there
+        held_to(browser)

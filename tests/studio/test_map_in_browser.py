@@ -54,6 +54,11 @@ def test_a_lasso_is_a_selection_that_browse_shows(browser: Chromium, tmp_path: P
     with running(project) as server:
         opened(browser, server, "/map")
         browser.until("document.querySelectorAll('.legend li').length === 7", "six classes, and rows without one")
+        for alone in ("true", "false"):
+            browser.focus(".legend li:nth-child(2) button")
+            browser.press("Enter")
+            pressed = "document.activeElement.closest('.legend') && document.activeElement.getAttribute('aria-pressed')"
+            browser.until(f"{pressed} === '{alone}'", "what a key has pressed keeps the focus")
         pixels = (
             "const c = document.querySelector('.points'); const d = new Uint32Array(c.getContext('2d')"
             ".getImageData(0, 0, c.width, c.height).data.buffer); "

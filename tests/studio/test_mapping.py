@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pipekit.commands import image_map
-from pipekit.commands.browse import Catalog
+from pipekit.commands.browse import Catalog, find_source
 from pipekit.commands.image_map import find_features, place_images, points_of
 from pipekit.studio.project import Project
 from tests.studio.asgi import Page
@@ -37,7 +37,7 @@ def groups(count: int, seed: int = 0) -> Any:
 
 def features_of(project: Project, rows: Any = slice(None)) -> Path:
     catalog = project.catalog
-    ids = list(catalog.ids)[rows]
+    ids = np.array(catalog.ids)[rows].tolist()
     hashes = [one.tobytes().hex() for one in catalog.hashes[rows]]
     return write_features(project.source.base / "runs" / "embed", ids, hashes, groups(len(ids))[0])
 
@@ -139,3 +139,17 @@ def test_a_row_of_a_catalog_without_hashes_is_found_by_its_id(tmp_path: Path) ->
     found = find_features(catalog, tmp_path)
     assert found is not None
     assert found.rows.tolist() == [-1, 0]
+
+
+def test_a_file_that_cannot_be_read_is_not_offered_a_computation(work: Path) -> None:
+    (work / "photos" / "cat" / "98.png").write_bytes(b"\x89PNG\r\n\x1a\n damaged")
+    project = Project(find_source("photos"))
+    page, rows = (
+        Page(project),
+        [row for row, name in enumerate(project.catalog.ids) if name not in ("cat/98.png", "dog/11.png")],
+    )
+    assert page.get(f"/api/{project.catalog.address}/map").json["unreadable"] == 0, "nothing is computed yet"
+    features_of(project, rows)
+    found = page.get(f"/api/{project.catalog.address}/map").json
+    assert (found["missing"], found["unreadable"]) == (2, 1)
+    project.thumbs.close()

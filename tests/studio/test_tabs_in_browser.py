@@ -11,9 +11,10 @@ import pytest
 
 from pipekit import images
 from pipekit.commands.browse import find_source
+from pipekit.studio.assets import modules
 from pipekit.studio.project import Project
 from pipekit.studio.server import address
-from tests.studio.access import badly_focused, beside, unnamed
+from tests.studio.access import badly_focused, beside, unnamed, violations
 from tests.studio.chromium import Chromium
 from tests.studio.conftest import HOSTILE
 from tests.studio.running import held_to, opened, running
@@ -21,6 +22,18 @@ from tests.studio.test_mapping import write_features
 
 LABEL = '<b>bold</b> "quoted" <img src=x onerror=alert(1)>'
 INJECTED = "document.querySelectorAll('main b, main [onerror], main img[src=x]').length"
+
+FILLED = {
+    "browse": "document.querySelectorAll('.tile img[src]').length >= 16",
+    "findings": "document.querySelectorAll('.shot img[src]').length === 3",
+    "map": "document.querySelectorAll('.legend li').length === 3",
+    "label": "document.querySelector('.label-now img[src]')",
+    "recipe": "document.querySelectorAll('.variants img').length === 12 && document.querySelector('optgroup option')",
+    "train": "document.querySelector('.runs strong')?.textContent === '<b>run'",
+    "compare": "document.querySelector('.steps p') && document.querySelector('.choose-runs').innerText.match('<b>run')",
+    "try": "document.querySelector('.card option')?.textContent === '<b>run'",
+}
+"""Page -> what it shows when it is filled."""
 
 
 @pytest.fixture
@@ -63,19 +76,12 @@ def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_each_page_shows_names_as_text_and_serves_everybody(browser: Chromium, hostile: Project) -> None:
     with running(hostile) as server:
         opened(browser, server)
-        filled = {
-            "browse": "document.querySelectorAll('.tile img[src]').length >= 16",
-            "findings": "document.querySelectorAll('.shot img[src]').length === 3",
-            "map": "document.querySelectorAll('.legend li').length === 3",
-            "label": "document.querySelector('.label-now h2')?.textContent",
-            "recipe": "document.querySelectorAll('.variants img').length === 12 && document.querySelector('optgroup option')",
-            "train": "document.querySelector('.runs strong')?.textContent === '<b>run'",
-            "compare": "document.querySelector('.steps p') && document.querySelector('.choose-runs').innerText.match('<b>run')",
-            "try": "document.querySelector('.card option')?.textContent === '<b>run'",
-        }
-        for name, shown in filled.items():
+        for name, shown in FILLED.items():
+            browser.requests.clear()
             browser.open(f"http://127.0.0.1:{server.port}{address(name)}")
             browser.until(shown, name)
+            scripts = sorted(one.rpartition("/")[2] for _, one in browser.requests if one.endswith(".js"))
+            assert scripts == sorted([f"{name}.js", *modules(name)]), "each script is asked for once, and none later"
             assert browser.do(INJECTED) == 0, name
             assert unnamed(browser) == [], name
             assert badly_focused(browser) == [], name
@@ -84,6 +90,22 @@ def test_each_page_shows_names_as_text_and_serves_everybody(browser: Chromium, h
         assert browser.do("document.title") != "bad"
         browser.do("document.querySelector('main').append(document.createElement('button'))")
         assert len(unnamed(browser)) == 1, "a control without a name is found"
+        held_to(browser)
+
+
+def test_axe_finds_nothing_in_a_page(browser: Chromium, hostile: Project) -> None:
+    axe = pytest.importorskip("axe_core_python", reason="pip install axe-core-python")
+    script = (Path(axe.__file__).parent / "axe.min.js").read_text("utf-8")
+    with running(hostile) as server:
+        opened(browser, server)
+        for name, shown in FILLED.items():
+            browser.open(f"http://127.0.0.1:{server.port}{address(name)}")
+            browser.until(shown, name)
+            for dark in (False, True):
+                browser.size(1280, 800, dark=dark)
+                assert violations(browser, script) == [], (name, dark)
+        browser.do("document.querySelector('main').append(document.createElement('button'))")
+        assert any("button-name" in one for one in violations(browser, script)), "a control without a name is found"
         held_to(browser)
 
 

@@ -29,6 +29,9 @@ SPLITS = {"train": "train", "test": "test", "test_batch": "test"}
 BATCH = re.compile(r"data_batch_\d+")
 """Batches of ``train``: 1 to 5 by the authors, others in excerpts."""
 
+BEGINNINGS = ("data_batch_", *SPLITS)
+"""What the names of all these files begin with."""
+
 PICKLED = 0x80
 """The first byte of a pickle of protocol 2 or later."""
 
@@ -90,6 +93,8 @@ def read(path: Path, params: CifarParams, out_dir: Path) -> Iterator[Sample | Fa
 
 def _split(name: str) -> str:
     """The split of a file by its name; "" for another file."""
+    if not name.startswith(BEGINNINGS):  # of a folder with 60,000 files, all but a few
+        return ""
     stem = name.removesuffix(".bin")
     return "train" if BATCH.fullmatch(stem) else SPLITS.get(stem, "")
 

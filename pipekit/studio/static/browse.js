@@ -1,6 +1,6 @@
 // Browse: filters with their counts, a grid, and one image with all that is known about it.
 
-import { el, get, bytes, say, failed, openDataset, valueOf, commandBox, commandLine, inText, number, watch, emptyState } from "./common.js";
+import { el, get, bytes, say, failed, openDataset, valueOf, commandBox, commandLine, inText, number, watch, emptyState, keyList } from "./common.js";
 import { Grid } from "./grid.js";
 import { Decisions } from "./decisions.js";
 import { polygonOf, within } from "./lasso.js";
@@ -157,9 +157,9 @@ function choices(column, counts) {
       });
       refresh().catch(failed);
     });
-    const meter = el("span", { class: "meter" });
-    meter.style.setProperty("--share", count / most);
-    return el("li", {}, el("label", {}, box, el("span", { class: "value" }, value || "none"), el("span", { class: "many" }, number(count)), meter));
+    const label = el("label", {}, box, el("span", { class: "value" }, value || "none"), el("span", { class: "many" }, number(count)));
+    label.style.setProperty("--share", count / most);
+    return el("li", {}, label);
   });
   const more = values.length > shown.length ? el("button", { type: "button", class: "plain", onclick: () => { column.all = true; refresh().catch(failed); } }, `${number(values.length - shown.length)} more`) : null;
   return el("fieldset", {}, el("legend", {}, column.name), el("ul", {}, ...items), more);
@@ -169,12 +169,11 @@ function range(column, counts) {
   const given = state().get(`n.${column.name}`);
   const [low, high] = given ? given.split("..").map(Number) : [column.low, column.high];
   const most = Math.max(1, ...counts);
-  const bars = [...counts].map((count, bin) => {
-    const bar = el("i", {});
+  const bars = ["", ""]; // two paths, and no element for each bar: those that are out of the range, those that are in it
+  counts.forEach((count, bin) => {
     const from = column.low + (bin * (column.high - column.low)) / BINS;
-    bar.style.setProperty("--share", count / most);
-    bar.classList.toggle("in", from + (column.high - column.low) / BINS >= low && from <= high);
-    return bar;
+    const height = Math.max(1, 40 * (count / most));
+    bars[Number(from + (column.high - column.low) / BINS >= low && from <= high)] += `M${10 * bin} 40v${-height}h9v${height}z`;
   });
   const whole = Number.isInteger(column.low) && Number.isInteger(column.high) && column.high - column.low > 1;
   const step = whole ? 1 : (column.high - column.low) / 200 || 1;
@@ -200,7 +199,17 @@ function range(column, counts) {
     });
     refresh().catch(failed);
   }
-  return el("fieldset", {}, el("legend", {}, column.name), el("div", { class: "histogram", "aria-hidden": "true" }, ...bars), from, to, text);
+  return el("fieldset", {}, el("legend", {}, column.name), histogram(bars), from, to, text);
+}
+
+function histogram(bars) {
+  const svg = (tag, props, ...children) => {
+    const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+    for (const [name, value] of Object.entries(props)) made.setAttribute(name, value);
+    made.append(...children);
+    return made;
+  };
+  return svg("svg", { class: "histogram", viewBox: `0 0 ${10 * BINS} 40`, preserveAspectRatio: "none", "aria-hidden": "true" }, ...bars.map((path, at) => svg("path", { d: path, class: at ? "in" : "" })));
 }
 
 function selectionFilter() {
@@ -325,7 +334,7 @@ function toolbar() {
   size.value = state().get("px") || "132";
   size.addEventListener("input", () => { grid.size = Number(size.value); change((params) => params.set("px", size.value)); grid.layout(); grid.reveal(); });
   const clear = el("button", { type: "button", onclick: () => { change((params) => { for (const name of [...params.keys()]) if (/^(f\.|n\.)|^(q|decided|lasso|map)$/.test(name)) params.delete(name); }); search.value = ""; lassoed = null; refresh().catch(failed); } }, "Clear filters");
-  const keys = el("details", { class: "keys" }, el("summary", {}, "Keys"), el("dl", {}, ...[["arrows, Page, Home, End", "move"], ["Enter", "open"], ["Space, Shift + arrows", "choose several"], ["1 to 9", "set the class"], ["X", "leave out"], ["U, R", "undo, redo"], ["/", "search"], ["Esc", "close"]].map(([key, does]) => el("div", {}, el("dt", {}, el("kbd", {}, key)), el("dd", {}, does)))));
+  const keys = keyList([["arrows, Page, Home, End", "move"], ["Enter", "open"], ["Space, Shift + arrows", "choose several"], ["1 to 9", "set the class"], ["X", "leave out"], ["U, R", "undo, redo"], ["/", "search"], ["Esc", "close"]]);
   return el("div", { class: "toolbar" }, search, sort, down, el("label", { class: "size" }, "Size", size), clear, el("span", { class: "count", role: "status" }), keys);
 }
 
@@ -338,6 +347,7 @@ async function start() {
   const folded = matchMedia("(max-width: 50rem)").matches;
   main.classList.add("browse");
   main.replaceChildren(
+    el("h1", { class: "unseen" }, "Browse"),
     el("details", { class: "filters", open: !folded }, el("summary", {}, "Filters"), lists),
     el("div", { class: "middle" }, toolbar(), el("p", { class: "nothing", hidden: true }, "No image passes these filters. Clear one of them."), field),
     panel,

@@ -141,15 +141,30 @@ export const number = (value) => value.toLocaleString("en");
 // --- what changes elsewhere ----------------------------------------------------------------------------------------------------
 
 export function watch(callback) {
-  let asking = false;
+  let asking = false, lost = false;
   const ask = async () => {
     if (asking || document.hidden) return;
     asking = true;
-    try { await callback(await get("/api/state")); } catch (error) { say(error.message, true); } finally { asking = false; }
+    try {
+      const found = await get("/api/state");
+      if (lost) say("The studio answers again.");
+      lost = false;
+      await callback(found);
+    } catch (error) {
+      lost = error.status === 0;
+      say(error.message, true);
+    } finally { asking = false; }
   };
   setInterval(ask, 1000);
 }
 
-export const emptyState = (title, text, ...actions) => el("div", { class: "empty" }, el("h2", {}, title), el("p", {}, text), ...actions);
+// The list of a page's keys is made when it is opened.
+export function keyList(keys) {
+  const box = el("details", { class: "keys" }, el("summary", {}, "Keys"));
+  box.addEventListener("toggle", () => { if (!box.querySelector("dl")) box.append(el("dl", {}, ...keys.map(([key, does]) => el("div", {}, el("dt", {}, el("kbd", {}, key)), el("dd", {}, does))))); });
+  return box;
+}
+
+export const emptyState = (title, text, ...actions) => el("div", { class: "empty" }, el("h1", {}, title), el("p", {}, text), ...actions);
 
 document.querySelector(".menu [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" }); // where the menu is wider than the window

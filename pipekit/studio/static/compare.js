@@ -168,7 +168,7 @@ function tick(names) {
 async function open() {
   [runs, dataset] = await Promise.all([get("/api/runs"), openDataset()]);
   if (!runs.some((run) => run.report)) {
-    main.replaceChildren(emptyState("There is no report yet", "A training leaves one. Train twice, for example with and without a recipe, and compare both here.", el("a", { href: "/train" }, "Train")));
+    main.replaceChildren(emptyState("There is no report yet", "A training leaves one. Train twice, for example with and without a recipe, and compare both here.", el("a", { class: "button primary", href: "/train" }, "Train")));
     return;
   }
   main.classList.add("two");

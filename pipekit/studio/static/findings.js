@@ -1,4 +1,4 @@
-// Findings: what inspect found, in groups, with the images side by side; a click or X leaves an image out.
+// Findings: what inspect found, in groups, with the images side by side; a click or X leaves an image out, K keeps one of a group.
 
 import { el, get, post, failed, inText, openDataset, thumbnails, commandBox, number, watch, emptyState } from "./common.js";
 import { Decisions } from "./decisions.js";
@@ -15,7 +15,7 @@ function card(row, group) {
   const file = el("span", { class: "file" });
   const made = el("button", { type: "button", class: "shot", "data-row": String(row) }, el("span", { class: "frame" }, image), file, caption);
   made.addEventListener("click", () => decisions.leaveOut([row], group.message.slice(0, 200), group.check));
-  Object.assign(made, { image, caption, file, row });
+  Object.assign(made, { image, caption, file, row, group });
   return made;
 }
 
@@ -29,17 +29,26 @@ function mark() {
   }
 }
 
+const isOfCopies = (group) => group.copies && group.rows.length > 1;
+
+// One image of a group stays, and all others are left out: also those that are not shown.
+async function keep(row, group) {
+  const others = group.rows.filter((one) => one !== row);
+  if (decisions.leftOut.has(row)) await decisions.leaveOut([row]); // is taken in again
+  await decisions.leaveOut(others.filter((one) => !decisions.leftOut.has(one)), group.message.slice(0, 200), group.check);
+}
+
 function groupView(group) {
   const cards = group.rows.slice(0, SHOWN).map((row) => card(row, group));
   const buttons = [];
   if (group.remove.length) {
     buttons.push(el("button", { type: "button", onclick: () => decisions.leaveOut(group.remove.filter((row) => !decisions.leftOut.has(row)), group.message.slice(0, 200), group.check) }, `Leave out ${group.remove.length === 1 ? "the one" : `the ${number(group.remove.length)}`} that inspect suggests`));
-  }
-  if (group.copies && group.rows.length > 1) {
+  } else if (isOfCopies(group)) {
     buttons.push(el("button", { type: "button", onclick: () => decisions.leaveOut(group.rows.slice(1).filter((row) => !decisions.leftOut.has(row)), group.message.slice(0, 200), group.check) }, "Keep the first, leave out the rest"));
   }
+  if (isOfCopies(group)) buttons.push(el("span", { class: "soft" }, el("kbd", {}, "K"), "keeps the image that has the focus, and leaves out the others"));
   return el("section", { class: `group ${group.severity}` },
-    el("h3", {}, el("span", { class: "severity" }, group.severity), group.check.replaceAll("_", " ")),
+    el("h2", {}, el("span", { class: "severity" }, group.severity), group.check.replaceAll("_", " ")),
     el("p", {}, group.message), el("p", { class: "soft meaning", "data-check": group.check }), cards.length ? el("div", { class: "shots" }, ...cards) : null,
     group.rows.length > SHOWN ? el("p", { class: "soft" }, `${number(group.rows.length - SHOWN)} more: `, el("a", { href: `/?f.finding=${encodeURIComponent(group.check)}` }, "browse them")) : null,
     el("div", { class: "row" }, ...buttons));
@@ -91,7 +100,7 @@ async function open() {
     const groups = found.groups.slice(0, GROUPS).map(groupView);
     main.replaceChildren(
       el("div", { class: "row" }, el("h1", {}, "Findings"), again),
-      el("p", { class: "soft" }, "A click on an image leaves it out, a second one takes it in again. U undoes. What is left out is in quarantine.csv, for --exclude."),
+      el("p", { class: "soft" }, "A click or X on an image leaves it out, a second one takes it in again. U undoes. What is left out is in quarantine.csv, for --exclude."),
       place, box, ...groups, found.groups.length > GROUPS ? el("p", { class: "soft" }, `${number(found.groups.length - GROUPS)} more findings are in the page that \`pipekit inspect\` writes.`) : "");
   }
   const running = jobs.find((job) => job.kind === "inspect" && job.running);
@@ -101,7 +110,9 @@ async function open() {
   explain().catch(failed);
   document.addEventListener("keydown", (event) => {
     const at = document.activeElement.closest?.(".shot");
-    if (!inText(event.target)) decisions.key(event, at ? [at.row] : []);
+    if (inText(event.target)) return;
+    if (event.key === "k" && at && isOfCopies(at.group) && !event.ctrlKey && !event.metaKey && !event.altKey) keep(at.row, at.group);
+    else decisions.key(event, at ? [at.row] : []);
   });
   watch(async (now) => { if (now.decisions !== decisions.revision) await decisions.load(); });
 }

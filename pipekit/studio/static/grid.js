@@ -74,6 +74,7 @@ export class Grid {
     const shown = (Math.ceil(this.view.clientHeight / this.step) + 3) * this.columns;
     const last = Math.min(this.rows.length, first + shown);
     while (this.tiles.length < last - first) this.tiles.push(this.tile());
+    while (this.tiles.length > shown) this.tiles.pop().remove(); // the view was wider, or its pictures smaller
     const moved = top - (this.drawnTop ?? top);
     if (moved) this.ahead = Math.abs(moved) < this.view.clientHeight ? Math.sign(moved) : 0; // a jump has no direction
     this.drawnTop = top;
@@ -89,7 +90,7 @@ export class Grid {
   tile() {
     const image = el("img", { alt: "", draggable: "false" });
     const caption = el("span", { class: "caption" });
-    const tile = el("div", { class: "tile", role: "option", id: `tile-${this.tiles.length}` }, el("span", { class: "frame" }, image), caption);
+    const tile = el("div", { class: "tile", role: "option", id: `tile-${this.tiles.length}` }, image, caption);
     Object.assign(tile, { image, caption, position: -1, url: "" });
     tile.addEventListener("click", (event) => {
       this.choose(tile.position, event.shiftKey, event.ctrlKey || event.metaKey);

@@ -8,13 +8,13 @@ const main = document.querySelector("main");
 const AGAIN = 10; // decisions after which the next round is computed
 const state = () => new URLSearchParams(location.search);
 let dataset, decisions, queue = [], row = -1, about = null, decided = 0, round = "", asking = false, urls = new Map(), guesses = new Map(); // row -> {label, p}: also of one that undo brings back
-const picture = el("img", { class: "whole", alt: "" });
-const name = el("h2", {});
+const picture = el("img", { class: "whole", alt: "", hidden: true });
+const name = el("h2", {}, "Choosing the images that come first …");
 const suggestion = el("div", { class: "suggestion" });
 const classes = el("div", {});
 const left = el("p", { class: "left-over" });
 const bar = el("progress", { max: "1" });
-const strip = el("div", { class: "strip", "aria-label": "Next images" });
+const strip = el("div", { class: "strip", role: "group", "aria-label": "Next images" });
 const order = el("p", { class: "soft" });
 const brings = el("div", {});
 const box = commandBox("pipekit corrections add");
@@ -85,6 +85,7 @@ async function draw() {
   if (row !== now) return;
   const { id, url } = urls.get(row);
   name.textContent = id;
+  picture.hidden = false;
   picture.alt = id;
   picture.dataset.row = row;
   picture.src = `${dataset.base}/image/${row}`;

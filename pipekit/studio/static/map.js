@@ -1,6 +1,6 @@
 // Map: all images as points that lie close together where they look alike; colours by any column; a lasso is a selection.
 
-import { el, get, post, bytes, failed, openDataset, valueOf, thumbnails, commandBox, number, emptyState } from "./common.js";
+import { el, get, post, bytes, failed, openDataset, valueOf, thumbnails, commandBox, number, emptyState, keyList } from "./common.js";
 import { JobView } from "./jobs.js";
 import { Scatter } from "./scatter.js";
 import { polygonOf, textOf, within } from "./lasso.js";
@@ -85,6 +85,7 @@ function paint() {
     legend.replaceChildren(el("li", { class: "scale" }, el("span", {}, Number(made.scale[0].toPrecision(4)).toLocaleString("en")), bar, el("span", {}, Number(made.scale[1].toPrecision(4)).toLocaleString("en"))));
     return;
   }
+  const pressed = [...legend.children].findIndex((one) => one.contains(document.activeElement));
   legend.replaceChildren(...made.items.map((item) => {
     const mark = el("i", {});
     mark.style.background = made.colours[item.code];
@@ -92,6 +93,7 @@ function paint() {
     button.addEventListener("click", () => { only = only === item.code ? null : item.code; paint(); });
     return el("li", {}, button);
   }));
+  legend.children[pressed]?.querySelector("button").focus(); // made anew, it keeps the focus
 }
 
 // --- one image ---------------------------------------------------------------------------------------------------------------
@@ -162,7 +164,7 @@ function toolbar() {
     scatter.view.classList.toggle("panning", tool === "pan");
   } }, text));
   const button = (text, label, does) => el("button", { type: "button", "aria-label": label, title: label, onclick: does }, text);
-  const keys = el("details", { class: "keys" }, el("summary", {}, "Keys"), el("dl", {}, ...[["arrows", "from image to image"], ["Shift + arrows, drag", "move the map"], ["+ − 0, wheel", "zoom, whole map"], ["V", "select what is in view"], ["Enter", "open the image"], ["Esc", "clear"]].map(([key, does]) => el("div", {}, el("dt", {}, el("kbd", {}, key)), el("dd", {}, does)))));
+  const keys = keyList([["arrows", "from image to image"], ["Shift + arrows, drag", "move the map"], ["+ − 0, wheel", "zoom, whole map"], ["V", "select what is in view"], ["Enter", "open the image"], ["Esc", "clear"]]);
   return el("div", { class: "toolbar" }, el("label", { class: "named" }, "Colour", by), el("label", { class: "named" }, "Layout", how), el("span", { class: "joined" }, ...tools),
     el("span", { class: "joined" }, button("−", "Zoom out", () => scatter.scale(1 / 1.4)), button("+", "Zoom in", () => scatter.scale(1.4)), button("Whole map", "Show the whole map", () => scatter.whole())),
     keys);
@@ -173,11 +175,13 @@ function draw() {
     hovered: (row, px, py) => hover(row, px, py).catch(failed), opened: (row) => { location.href = `/?row=${row}`; }, selected: (polygon) => select(polygon).catch(failed) });
   scatter.points.addEventListener("contextmenu", (event) => event.preventDefault());
   scatter.view.append(card);
-  const missing = about.missing ? el("div", { class: "note" }, el("p", {}, `${about.missing === 1 ? "1 image has" : `${number(about.missing)} images have`} no features yet, and no point.`), ...costs()) : null;
+  const coming = about.missing - about.unreadable; // of a file that can't be read, no command computes features
+  const missing = coming ? el("div", { class: "note" }, el("p", {}, `${coming === 1 ? "1 image has" : `${number(coming)} images have`} no features yet, and no point.`), ...costs()) : null;
+  const damaged = about.unreadable ? el("p", { class: "soft" }, `${about.unreadable === 1 ? "1 image can't be read, and has" : `${number(about.unreadable)} images can't be read, and have`} no point: `, el("a", { href: "/findings" }, "Findings"), " says why.") : null;
   main.className = "map";
-  main.replaceChildren(el("div", { class: "middle" }, toolbar(), scatter.view),
+  main.replaceChildren(el("h1", { class: "unseen" }, "Map"), el("div", { class: "middle" }, toolbar(), scatter.view),
     el("aside", { class: "map-side", "aria-label": "Colours and selection" }, legend, said, actions, shots,
-      el("p", {}, el("a", { class: "button", href: "/?sort=outlier_score&desc=1", title: "Browse the images in the order of their distance to their nearest neighbours" }, "Outliers: farthest first")), missing,
+      el("p", {}, el("a", { class: "button", href: "/?sort=outlier_score&desc=1", title: "Browse the images in the order of their distance to their nearest neighbours" }, "Outliers: farthest first")), missing, damaged,
       el("p", { class: "soft" }, "Images with similar features lie close together. A point among those of another class may have a wrong label. The distance between groups, and their size, mean little.")));
   scatter.fit();
   paint();

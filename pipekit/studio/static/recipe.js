@@ -96,12 +96,19 @@ function item(op, at) {
   };
   const probability = el("input", { type: "number", min: "0", max: "1", step: "0.05", value: p === undefined ? "" : String(p), placeholder: about && "p" in about.params ? String(about.params.p.default) : "1", "aria-label": `Probability of ${opName}` });
   probability.addEventListener("input", update);
-  const move = (by, text, label) => el("button", { type: "button", class: "plain", "aria-label": `${label} ${opName}`, disabled: at + by < 0 || at + by >= ops.length, onclick: () => { ops.splice(at + by, 0, ...ops.splice(at, 1)); listOps(); } }, text);
+  const move = (by, text, label) => el("button", { type: "button", class: "plain", "aria-label": `${label} ${opName}`, disabled: at + by < 0 || at + by >= ops.length, onclick: () => { ops.splice(at + by, 0, ...ops.splice(at, 1)); listOps(); focusOp(at + by, label); } }, text);
   const params = about ? Object.fromEntries(Object.entries(about.params).filter(([key]) => key !== "p")) : {};
   return el("li", {}, el("div", { class: "op-head" }, el("strong", {}, opName),
     el("label", { class: "chance" }, "p", probability), move(-1, "↑", "Move up"), move(1, "↓", "Move down"),
-    el("button", { type: "button", class: "plain", "aria-label": `Remove ${opName}`, onclick: () => { ops.splice(at, 1); listOps(); } }, "×")),
+    el("button", { type: "button", class: "plain", "aria-label": `Remove ${opName}`, onclick: () => { ops.splice(at, 1); listOps(); focusOp(Math.min(at, ops.length - 1), "Remove"); } }, "×")),
     about && about.summary ? el("p", { class: "soft" }, about.summary) : null, ...controls(params, values, update));
+}
+
+// The list is made anew: what a key has pressed keeps the focus, at its new place.
+function focusOp(at, label) {
+  const buttons = [...(list.children[at]?.querySelectorAll(".op-head button") || [])];
+  const wanted = buttons.find((one) => one.ariaLabel.startsWith(label) && !one.disabled) || buttons.find((one) => !one.disabled);
+  (ops.length ? wanted : main.querySelector("[list=all-ops]"))?.focus();
 }
 
 function listOps() {

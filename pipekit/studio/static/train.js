@@ -88,7 +88,7 @@ function pipelineCard(file) {
   const note = el("div", {});
   const mistakes = el("div", {});
   const run = el("button", { type: "button", onclick: () => start({ kind: "run" }) }, `Run ${file}`);
-  const ask = async () => {
+  const ask = async (pressed = false) => {
     const found = await get("/api/pipeline");
     const names = found.ignored.join(" and ");
     const add = el("button", { type: "button", onclick: async () => {
@@ -96,25 +96,30 @@ function pipelineCard(file) {
         const { added } = await post("/api/pipeline/decisions", { known: found.known });
         say(`Added to ${file}: ${added.join(", ")}`);
       } catch (error) { failed(error); }
-      ask().catch(failed);
+      ask(true).catch(failed);
     } }, `Let it read ${names}`);
     const wrong = await get("/api/pipeline/problems");
-    mistakes.replaceChildren(...(wrong.length ? [el("p", { class: "problem" }, `${file} has ${wrong.length === 1 ? "a mistake" : `${number(wrong.length)} mistakes`}, and nothing of it would run.`), problemList(wrong), el("button", { type: "button", onclick: () => ask().catch(failed) }, "Read it again"), commandBox(["run", file, "--dry-run"])] : []));
+    mistakes.replaceChildren(...(wrong.length ? [el("p", { class: "problem" }, `${file} has ${wrong.length === 1 ? "a mistake" : `${number(wrong.length)} mistakes`}, and nothing of it would run.`), problemList(wrong), el("button", { type: "button", onclick: () => ask(true).catch(failed) }, "Read it again"), commandBox(["run", file, "--dry-run"])] : []));
     run.disabled = wrong.length > 0;
+    const side = card.parentElement; // a file with mistakes stands first: below the form they would be out of view
+    if (side && (side.firstElementChild === card) !== (wrong.length > 0)) side[wrong.length ? "prepend" : "append"](card);
     note.replaceChildren(...(names ? [el("p", { class: "problem" }, `${file} does not read ${names}: these decisions do not count in its runs.`), add] : []));
+    if (pressed) (mistakes.querySelector("button") || note.querySelector("button") || run).focus(); // what was pressed is gone
   };
-  ask().catch(failed);
-  return el("section", { class: "card" }, el("h2", {}, file), el("p", {}, "Runs all stages of the file; finished ones come from the cache."), mistakes, note,
+  const card = el("section", { class: "card pipeline" }, el("h2", {}, file), el("p", {}, "Runs all stages of the file; finished ones come from the cache."), mistakes, note,
     el("div", { class: "row" }, run), commandBox(["run", file]));
+  ask().catch(failed);
+  return card;
 }
 
 async function showRuns() {
   const runs = await get("/api/runs");
+  const newest = runs.find((run) => run.report); // Browse has the mistakes of this one
   const several = runs.filter((run) => run.report).length > 1 ? el("a", { href: "/compare" }, "Compare runs") : null;
   runsPlace.replaceChildren(el("div", { class: "row" }, el("h2", {}, "Runs"), several ?? ""), runs.length ? el("ul", { class: "runs" }, ...runs.map((run) => el("li", {},
     el("strong", {}, run.name), el("span", {}, run.headline),
     run.report ? el("a", { href: `/runs/${encodeURIComponent(run.name)}/report`, target: "_blank", rel: "noopener" }, "Report") : null,
-    run.report ? el("a", { href: "/?f.mistake=yes" }, "Mistakes") : null)))
+    run === newest ? el("a", { href: "/?f.mistake=yes" }, "Mistakes") : null)))
     : el("p", { class: "soft" }, "There is no run yet. A training leaves one, with a report about images that the model has not seen."));
 }
 

@@ -126,7 +126,7 @@ async function watch() {
 async function open() {
   [dataset, found] = await Promise.all([openDataset(), get("/api/try")]);
   if (!found.runs.length) {
-    main.replaceChildren(emptyState("There is no model yet", "A training leaves one, and this page tries it on images of yours.", el("a", { href: "/train" }, "Train")));
+    main.replaceChildren(emptyState("There is no model yet", "A training leaves one, and this page tries it on images of yours.", el("a", { class: "button primary", href: "/train" }, "Train")));
     return;
   }
   const wanted = new URLSearchParams(location.search).get("run");
