@@ -1,7 +1,8 @@
 """Releases: which distribution a plugin's code comes from, in which version. They are part of the keys of what it makes.
 
 A distribution from a package index is known by its version. The code of one that was installed from elsewhere (a folder, a
-repository, a wheel's file), or of a module without a distribution, changes without another version, so it is known by its content.
+repository, a wheel's file), or of a module without a distribution, changes without another version: it is known by its
+content.
 """
 
 from __future__ import annotations
@@ -112,7 +113,9 @@ def may_change(distribution: Any) -> bool:
     An installer writes ``direct_url.json`` for what it took from a folder (``pip install .``, editable or not), a repository
     or a single file (PEP 610).
     """
-    return str(getattr(distribution, "_path", "")).endswith(".egg-info") or distribution.read_text("direct_url.json") is not None
+    return (
+        str(getattr(distribution, "_path", "")).endswith(".egg-info") or distribution.read_text("direct_url.json") is not None
+    )
 
 
 def _files_of(tops: tuple[str, ...]) -> Iterator[tuple[str, str]]:

@@ -33,7 +33,11 @@ def stdout_alone(at_end: bool = False) -> Iterator[IO[str]]:
     mine = sys.stdout
     mine.flush()
     if at_end:
-        with _to_stderr(_number_of(sys.__stdout__)), contextlib.redirect_stdout(sys.stderr), _reserving(io.StringIO()) as stream:
+        with (
+            _to_stderr(_number_of(sys.__stdout__)),
+            contextlib.redirect_stdout(sys.stderr),
+            _reserving(io.StringIO()) as stream,
+        ):
             yield stream
         mine.write(stream.getvalue())
         return
