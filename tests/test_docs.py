@@ -227,7 +227,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 @pytest.mark.parametrize(
     "page", sorted({block.page for block in blocks("bash", "run")}), ids=lambda page: page.relative_to(ROOT).as_posix()
 )
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_commands_run(page: Path, tmp_path: Path, environment: dict[str, str]) -> None:
     """In the order of the page: each file is written, and each command run, where it stands."""
     folder = tmp_path / "work"

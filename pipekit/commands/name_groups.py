@@ -20,6 +20,7 @@ MOST = 50_000
 
 def names_in_folder(source: str | Path) -> NameGroups | None:
     """The groups that the names of a folder's images suggest, with the images' folders as classes; None for anything else."""
+    folder: Path | None
     if is_url(source):
         try:
             folder = located(source)

@@ -36,10 +36,10 @@ def stdout_alone(at_end: bool = False) -> Iterator[IO[str]]:
         with (
             _to_stderr(_number_of(sys.__stdout__)),
             contextlib.redirect_stdout(sys.stderr),
-            _reserving(io.StringIO()) as stream,
+            _reserving(io.StringIO()) as kept_back,
         ):
-            yield stream
-        mine.write(stream.getvalue())
+            yield kept_back
+        mine.write(kept_back.getvalue())
         return
     number = _number_of(mine)
     if number is None:  # a stream without a file behind it, as in tests
