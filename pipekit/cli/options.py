@@ -178,7 +178,10 @@ def read_fractions(text: str) -> dict[str, float]:
 
 
 def read_value(text: Any, annotation: Any = None) -> Any:
-    """``"0.3"`` -> 0.3, ``"[1, 2]"`` -> [1, 2], ``"{ op = 'hflip' }"`` and its JSON form -> a table, other words as text; of a list ``"a, b"``."""
+    """``"0.3"`` -> 0.3, ``"[1, 2]"`` -> [1, 2], ``"{ op = 'hflip' }"`` and its JSON form -> a table, other words as text.
+
+    Where the annotation is a list, other words are the names between commas.
+    """
     if not isinstance(text, str) or _is_text(annotation):
         return text
     with_json: Callable[[str], Any] = json.loads
