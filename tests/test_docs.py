@@ -213,7 +213,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
     venv.create(home, symlinks=True, with_pip=False)
     (site,) = home.glob("lib/python*/site-packages")
     parents = [path for path in sys.path if path.endswith("site-packages")]
-    lines = [f"import site; site.addsitedir({path!r})" for path in parents]  # with the .pth files that are in it
+    lines = [str(ROOT), *(f"import site; site.addsitedir({path!r})" for path in parents)]  # with the .pth files that are in it
     (site / "parent.pth").write_text("\n".join(lines), encoding="utf-8")
     for name in ("pip", "pipekit"):
         script = home / "bin" / name
