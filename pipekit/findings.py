@@ -162,7 +162,7 @@ def _problem_inside(one: Figure | Table | Picture) -> str:
     if isinstance(one, Table):
         for number, row in enumerate(one.rows):
             if not isinstance(row, (tuple, list)) or len(row) != len(one.columns):
-                size = f"{len(row)} values" if isinstance(row, (tuple, list)) else _a(row)
+                size = f"{len(row)} value{'s' * (len(row) != 1)}" if isinstance(row, (tuple, list)) else _a(row)
                 return f"row {number} has {size}, expected {len(one.columns)} values, one for each column"
         return "" if isinstance(one.caption, str) else f"the caption is {_a(one.caption)}, expected a str"
     if not isinstance(one.data, bytes) or not one.data:

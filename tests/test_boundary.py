@@ -38,7 +38,7 @@ SECTION = Section(
         (replace(SECTION, figures=SECTION.figures[0]), "the figures of its Section are a value of type Figure"),
         (replace(SECTION, figures=("x.png",)), "figures[0] of its Section: expected a Figure, got a value of type str"),
         (replace(SECTION, figures=(Figure("a/b", b"png", ""),)), "figures[0] of its Section: the name 'a/b' can't be"),
-        (replace(SECTION, tables=(Table(("a", "b"), ((1,),)),)), "row 0 has 1 values, expected 2 values"),
+        (replace(SECTION, tables=(Table(("a", "b"), ((1,),)),)), "row 0 has 1 value, expected 2 values"),
         (replace(SECTION, pictures=(Picture("x.jpg", ""),)), "pictures[0] of its Section: the data are a value of type str"),  # type: ignore[arg-type]
         (replace(SECTION, pictures=(Picture(b"", ""),)), "the data are empty"),
         (replace(SECTION, pictures=(Picture(b"x", "", values={"a": "1"}),)), "the value 'a' is a value of type str"),  # type: ignore[dict-item]

@@ -233,7 +233,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
     venv.create(home, symlinks=True, with_pip=False)
     (site,) = home.glob("lib/python*/site-packages")
     parents = [path for path in sys.path if path.endswith("site-packages")]
-    lines = [f"import site; site.addsitedir({path!r})" for path in parents]  # with the .pth files that are in it
+    lines = [str(ROOT), *(f"import site; site.addsitedir({path!r})" for path in parents)]  # with the .pth files that are in it
     (site / "parent.pth").write_text("\n".join(lines), encoding="utf-8")
     for name in ("pip", "pipekit"):
         script = home / "bin" / name
@@ -247,7 +247,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 @pytest.mark.parametrize(
     "page", sorted({block.page for block in blocks("bash", "run")}), ids=lambda page: page.relative_to(ROOT).as_posix()
 )
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_commands_run(page: Path, tmp_path: Path, environment: dict[str, str]) -> None:
     """In the order of the page: each file is written, and each command run, where it stands."""
     folder = tmp_path / "work"

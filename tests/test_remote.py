@@ -299,3 +299,41 @@ def test_a_folder_that_is_called_like_a_protocol_is_a_folder(tmp_path: Path, mon
     Path("s3:/photos").mkdir(parents=True)
     assert urls.located("s3:/photos") == Path("s3:/photos")
     assert urls.located(f"file://{tmp_path}") == tmp_path
+
+
+LAB = '''
+import fsspec
+from fsspec.implementations.memory import MemoryFileSystem
+
+
+class Lab(MemoryFileSystem):
+    """What is in memory, under a protocol of a plugin."""
+
+    protocol = "{protocol}"
+
+    @classmethod
+    def _strip_protocol(cls, path):
+        return super()._strip_protocol(path.replace("{protocol}://", "memory://"))
+
+
+fsspec.register_implementation("{protocol}", Lab)
+'''
+
+
+def test_a_plugin_of_the_command_brings_the_protocol_of_its_url(photos: Objects, tmp_path: Path) -> None:
+    from pipekit.commands.name_groups import names_in_folder
+    from pipekit.errors import PlanError
+    from pipekit.learning import advice
+
+    def lab(protocol: str) -> dict[str, Any]:
+        plugin = tmp_path / f"{protocol}.py"
+        plugin.write_text(LAB.format(protocol=protocol))
+        return {"plugins": [str(plugin)]}
+
+    assert names_in_folder("lab1://bucket/photos") is None  # nothing has brought it yet: the command says what is wrong
+    assert pipekit.sniff("lab1://bucket/photos", **lab("lab1")).importer == "folders"
+    with pytest.raises(PlanError, match="epochs"):
+        pipekit.train("lab2://bucket/photos", epochs=-1, **lab("lab2"))
+    with pytest.raises(UserError, match="no_model"):
+        pipekit.explain("no_model", "lab3://bucket/photos/cat/0.png", **lab("lab3"))
+    assert advice._shown(urls.located("lab1://bucket/photos"), tmp_path) == "lab1://bucket/photos"

@@ -71,7 +71,7 @@ def _data_alone(words: Sequence[str]) -> AbstractContextManager[object]:
         return nullcontext()
     from pipekit.ui.alone import stdout_alone
 
-    return stdout_alone(workers=words[:1] not in (["components"], ["plugins"], ["schema"]))
+    return stdout_alone(at_end=words[:1] in (["components"], ["plugins"], ["schema"]))  # lists are kept: kept_texts.py
 
 
 def report(failure: Exception) -> int:

@@ -181,7 +181,10 @@ def read_fractions(text: str) -> dict[str, float]:
 
 
 def read_value(text: Any, annotation: Any = None) -> Any:
-    """``"0.3"`` -> 0.3, ``"[1, 2]"`` -> [1, 2], ``"{ op = 'hflip' }"`` and its JSON form -> a table, other words as text."""
+    """``"0.3"`` -> 0.3, ``"[1, 2]"`` -> [1, 2], ``"{ op = 'hflip' }"`` and its JSON form -> a table, other words as text.
+
+    Where the annotation is a list, other words are the names between commas.
+    """
     if not isinstance(text, str) or _is_text(annotation):
         return text
     with_json: Callable[[str], Any] = json.loads
@@ -190,7 +193,7 @@ def read_value(text: Any, annotation: Any = None) -> Any:
             return read(text)
         except ValueError:
             continue
-    return text
+    return list(names_in(text)) if typing.get_origin(annotation) in (list, tuple) else text
 
 
 def _toml(text: str) -> Any:

@@ -32,7 +32,9 @@ def studio(
     from pipekit.cli.readings import with_reading
     from pipekit.commands.browse import find_source
     from pipekit.commands.run import forecast
+    from pipekit.commands.working import registry_with
     from pipekit.errors import PlanError, UserError
+    from pipekit.files.urls import is_url
     from pipekit.studio.jobs import known
     from pipekit.studio.project import Options, Project
     from pipekit.studio.server import serve
@@ -40,6 +42,8 @@ def studio(
     options = Options(tuple(plugin or ()), tuple(disable or ()))
 
     def open_project(source: str, format: str, splits: str) -> Project:
+        if is_url(source):
+            registry_with(options.plugins, options.disable)  # they may bring the protocol
         found = find_source(source or None, format, splits)
         try:
             return Project(found, options)

@@ -75,10 +75,10 @@ def explain(
         ()
     """
     paths = [Path(images)] if isinstance(images, (str, Path)) else [Path(image) for image in images]
+    pipeline = new_pipeline(plugins, disable)
     for path in paths:
         if not located(path).is_file():
             raise UserError(f"no such image: {path}")
-    pipeline = new_pipeline(plugins, disable)
     files = [str(located(path).absolute()) for path in paths]
     pipeline.add("explain", "explain", model=pipeline.model(model), images=files, **params)
     outcome = run_pipeline(pipeline, "explain", listener)

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipekit.errors import UserError
 from pipekit.files import expanded
 from pipekit.files.urls import is_url, located
 
@@ -19,7 +20,14 @@ MOST = 50_000
 
 def names_in_folder(source: str | Path) -> NameGroups | None:
     """The groups that the names of a folder's images suggest, with the images' folders as classes; None for anything else."""
-    folder = located(source) if is_url(source) else expanded(Path(source)) if ":" not in str(source) else None
+    folder: Path | None
+    if is_url(source):
+        try:
+            folder = located(source)
+        except UserError:  # the command itself says what is wrong, when it has loaded its plugins
+            return None
+    else:
+        folder = expanded(Path(source)) if ":" not in str(source) else None
     if folder is None or not folder.is_dir() or (folder / "run.json").exists():
         return None
     found: list[tuple[str, str]] = []

@@ -45,8 +45,8 @@ def sniff(path: str | Path, *, plugins: Sequence[str] = (), disable: Sequence[st
         >>> pipekit.sniff("photos").importer  # doctest: +SKIP
         'folders'
     """
-    place = located(path)
     registry = registry_with(plugins, disable)
+    place = located(path)  # after the plugins, which may bring the protocol of a URL
     found = verdicts(registry, place)
     try:
         return Sniffed(choose(registry, place, found).importer, tuple(found))

@@ -103,8 +103,9 @@ def train(
     from pipekit.engine.run_place import prepare
     from pipekit.learning.keras_backend import require_keras
 
-    name = name or run_name(data)
-    pipeline = new_pipeline(plugins, disable, name=name, seed=seed, workers=workers)
+    pipeline = new_pipeline(plugins, disable, seed=seed, workers=workers)
+    name = name or run_name(data)  # after the plugins, which may bring the protocol of a URL
+    pipeline.settings = {**pipeline.settings, "name": name}
     file = split_file(name, FOLDS_FILE if folds else SPLIT_FILE)
     how: dict[str, Any] = {"file": str(file), **(IN_FOLDS | {"folds": folds} if folds else {}), **(split or {})}
     wrong = list(problems_of(folds, seeds, report, split or {}, params))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipekit.contract import Context, Dataset
+from pipekit.files.urls import is_copy, shown
 from pipekit.learning.evaluation import Evaluation
 from pipekit.params import parse_toml
 
@@ -132,9 +133,9 @@ def _command(
         sets = " ".join(f"--set stages.{stage}.{name}={value}" for name, value in there.items())
         return f"pipekit run {_shown(file, ctx.project_dir)} {sets}"
     folder = source_folder(ctx, dataset) if ctx is not None and dataset is not None else None
-    shown = "FOLDER" if folder is None or ctx is None else _shown(folder, ctx.project_dir)
+    place = "FOLDER" if folder is None or ctx is None else _shown(folder, ctx.project_dir)
     plain = {"model" if name == "model.template" else name: value for name, value in changes.items()}
-    return f"pipekit train {shown} " + " ".join(
+    return f"pipekit train {place} " + " ".join(
         f"--set {name}={value}" if "." in name else f"--{name.replace('_', '-')} {value}" for name, value in plain.items()
     )
 
@@ -248,5 +249,7 @@ def _train_stage(file: Path) -> str:
 
 
 def _shown(path: Path, base: Path) -> str:
+    if is_copy(path):
+        return shlex.quote(shown(path))
     path, base = path.absolute(), base.absolute()
     return shlex.quote(str(path.relative_to(base)) if path.is_relative_to(base) and path != base else str(path))

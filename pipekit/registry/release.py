@@ -1,14 +1,14 @@
 """Releases: which distribution a plugin's code comes from, in which version. They are part of the keys of what it makes.
 
-An installed distribution is known by its version. The code of an editable install, or of a module without a distribution,
-changes without another version, so it is known by its content.
+A distribution from a package index is known by its version. The code of one that was installed from elsewhere (a folder, a
+repository, a wheel's file), or of a module without a distribution, changes without another version: it is known by its
+content.
 """
 
 from __future__ import annotations
 
 import hashlib
 import importlib.util
-import json
 import os
 import re
 import sys
@@ -69,7 +69,7 @@ class Release:
         """
         with _LOCK:
             if not self._identity:
-                changes = self.distribution is None or is_editable(self.distribution)
+                changes = self.distribution is None or may_change(self.distribution)
                 self._identity = f"{self.version} (content {self._content(hash_of)})".strip() if changes else self.version
             return self._identity
 
@@ -107,16 +107,15 @@ def released_as(module: str, hash_of: HashFile = hash_file) -> dict[str, str]:
     return {} if found is None else {found.name: found.identity(hash_of)}
 
 
-def is_editable(distribution: Any) -> bool:
-    """Whether a distribution's code lies where it is edited, and not where an installer copied it."""
-    if str(getattr(distribution, "_path", "")).endswith(".egg-info"):
-        return True
-    text = distribution.read_text("direct_url.json")
-    try:
-        found = json.loads(text) if text else {}
-    except ValueError:
-        return True
-    return bool((found.get("dir_info") or {}).get("editable"))
+def may_change(distribution: Any) -> bool:
+    """Whether a distribution's code may change without another version: no package index had it.
+
+    An installer writes ``direct_url.json`` for what it took from a folder (``pip install .``, editable or not), a repository
+    or a single file (PEP 610).
+    """
+    return (
+        str(getattr(distribution, "_path", "")).endswith(".egg-info") or distribution.read_text("direct_url.json") is not None
+    )
 
 
 def _files_of(tops: tuple[str, ...]) -> Iterator[tuple[str, str]]:

@@ -47,7 +47,11 @@ def hint_for(registry: Registry, kind: str, name: str) -> str:
         if record.status != "ok" and (not plugin or plugin == record.name) and has_name(record, kind, bare):
             state = record.reason if record.status == "disabled" else f"broken: {record.reason}"
             return f"Plugin {record.name!r} has it and is {state}. See: pipekit plugins"
-    if gone := registry.recorded(kind, bare):
+    if (gone := registry.recorded(kind, bare)).endswith(".py"):
+        return (
+            f"An earlier run had it from the file {gone}: load that with --plugin, or name it in `plugins` of a pipeline file."
+        )
+    if gone:
         return f"An earlier run had it from {gone}, which is not there now. Install it again, or see `pipekit plugins`."
     every = registry.components(kind)
     if plugin:

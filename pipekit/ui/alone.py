@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, TypeVar
+
+Stream = TypeVar("Stream", bound=IO[str])
 
 _RESERVED: list[IO[str]] = []
 """The stream that :func:`stdout_alone` has reserved, while it has."""
@@ -18,40 +21,67 @@ def data_stream() -> IO[str]:
 
 
 @contextlib.contextmanager
-def stdout_alone(workers: bool = True) -> Iterator[IO[str]]:
-    """Reserve the real stdout for one writer; all other output to it goes to stderr.
+def stdout_alone(at_end: bool = False) -> Iterator[IO[str]]:
+    """Reserve the real stdout for one writer; all other output to it goes to stderr, that of C code and other processes too.
 
     Args:
-        workers: also what worker processes and libraries print, which know the file alone.
+        at_end: what is written is printed at the end, through the stream that ``sys.stdout`` is now: one that keeps a copy.
     """
     if _RESERVED:
         yield _RESERVED[0]
         return
     mine = sys.stdout
     mine.flush()
-    try:
-        number = mine.fileno() if workers else None
-    except (OSError, ValueError):  # a stream without a file behind it, as in tests
-        number = None
-    if number is None:
+    if at_end:
+        with (
+            _to_stderr(_number_of(sys.__stdout__)),
+            contextlib.redirect_stdout(sys.stderr),
+            _reserving(io.StringIO()) as kept_back,
+        ):
+            yield kept_back
+        mine.write(kept_back.getvalue())
+        return
+    number = _number_of(mine)
+    if number is None:  # a stream without a file behind it, as in tests
         with contextlib.redirect_stdout(sys.stderr), _reserving(mine):
             yield mine
         return
+    with _to_stderr(number) as kept, os.fdopen(os.dup(kept), "w", encoding="utf-8", errors="backslashreplace") as stream:
+        try:
+            with _reserving(stream):
+                yield stream
+        finally:
+            mine.flush()
+
+
+def _number_of(stream: IO[str] | None) -> int | None:
+    """The descriptor of a stream's file; None without one."""
+    try:
+        return stream.fileno() if stream is not None else None
+    except (OSError, ValueError):
+        return None
+
+
+@contextlib.contextmanager
+def _to_stderr(number: int | None) -> Iterator[int]:
+    """Lead what is written to a descriptor to stderr; yields another descriptor of the file that it was of."""
+    error = _number_of(sys.__stderr__)
+    if number is None or error is None:
+        yield -1
+        return
     kept = os.dup(number)
     try:
-        os.dup2(sys.stderr.fileno(), number)
-        with os.fdopen(os.dup(kept), "w", encoding="utf-8", errors="backslashreplace") as stream, _reserving(stream):
-            yield stream
+        os.dup2(error, number)
+        yield kept
     finally:
-        mine.flush()
         os.dup2(kept, number)
         os.close(kept)
 
 
 @contextlib.contextmanager
-def _reserving(stream: IO[str]) -> Iterator[None]:
+def _reserving(stream: Stream) -> Iterator[Stream]:
     _RESERVED.append(stream)
     try:
-        yield
+        yield stream
     finally:
         _RESERVED.clear()

@@ -62,6 +62,7 @@ STAGES: dict[str, Any] = {
     "levels": {"use": "levels", "dataset": "data"},
     "counted": {"use": "filter", "dataset": "copies", "where": "label != 'none'"},
 }
+EDITABLE = {"dir_info": {"editable": True}}
 ITS_OWN = {"copies", "levels"}
 """What the plugin's components make; ``counted`` follows where the copies are others."""
 
@@ -77,15 +78,16 @@ class Installed:
         patch.setattr(release, "_LOADED_NS", {})
         patch.setattr(release, "_RELEASES", {})
 
-    def install(self, version: str, level: int = 0, more: str = "", editable: bool = False) -> None:
+    def install(self, version: str, level: int = 0, more: str = "", origin: dict[str, Any] | None = None) -> None:
+        """Args: origin: where an installer had it from, if not from a package index."""
         self.uninstall()
         (self.site / "acme_plugin.py").write_text(PLUGIN.format(level=level, more=more))
         info = self.site / f"pipekit_acme-{version}.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: pipekit-acme\nVersion: {version}\n")
         (info / "entry_points.txt").write_text("[pipekit]\nacme = acme_plugin\n")
-        if editable:
-            (info / "direct_url.json").write_text(json.dumps({"url": "file:///x", "dir_info": {"editable": True}}))
+        if origin is not None:
+            (info / "direct_url.json").write_text(json.dumps({"url": "file:///x", **origin}))
 
     def uninstall(self) -> None:
         """A new process loads the code again."""
@@ -155,27 +157,28 @@ def test_an_upgrade_that_changes_nothing_stops_the_cascade(acme: Installed) -> N
     assert acme.made() == ITS_OWN
 
 
-def test_a_wheel_is_known_by_its_version_and_an_editable_install_by_its_content(acme: Installed) -> None:
-    acme.install("0.1.0", editable=True)
+@pytest.mark.parametrize("origin", [EDITABLE, {"dir_info": {}}, {"archive_info": {}}, {"vcs_info": {"vcs": "git"}}], ids=str)
+def test_what_an_index_had_is_known_by_its_version_and_all_else_by_its_content(acme: Installed, origin: dict[str, Any]) -> None:
+    acme.install("0.1.0", origin=origin)
     acme.run()
-    acme.install("0.1.0", editable=True)
+    acme.install("0.1.0", origin=origin)
     assert acme.made() == set()
-    acme.install("0.1.0", more="# edited", editable=True)
+    acme.install("0.1.0", more="# edited", origin=origin)
     assert acme.reasons()["levels"] == "recomputed: pipekit-acme 0.1.0 was edited"
     assert acme.made() == ITS_OWN
-    acme.install("0.1.0", more="# edited again")  # a wheel of this version now
+    acme.install("0.1.0", more="# edited again")  # from an index now
     acme.run()
     acme.install("0.1.0", more="# nobody edits what is installed")
     assert acme.made() == set()
 
 
 def test_code_that_is_edited_after_it_was_loaded_leaves_no_stale_result(acme: Installed) -> None:
-    acme.install("0.1.0", level=1, editable=True)
+    acme.install("0.1.0", level=1, origin=EDITABLE)
     acme.plan()
     time.sleep(0.01)
     (acme.site / "acme_plugin.py").write_text(PLUGIN.format(level=2, more=""))
     acme.run()  # of the code from before the edit
-    acme.install("0.1.0", level=2, editable=True)
+    acme.install("0.1.0", level=2, origin=EDITABLE)
     assert acme.made() >= ITS_OWN
     assert (acme.run().artifact("levels").path / "levels.txt").read_text().split() == ["2"] * 3
 
@@ -230,6 +233,9 @@ def test_an_edited_file_is_named(tmp_path: Path) -> None:
     record = find_run(tmp_path, "t")["plugins"]
     assert record["mine.py"]["components"] == ["stage levels"]
     assert record["mine.py"]["version"].startswith("content ")
+    with pytest.raises(PlanError) as caught:
+        load_plan(table={"name": "t", "stages": stages}, base_dir=tmp_path)
+    assert caught.value.problems[0].hint.startswith("An earlier run had it from the file mine.py: load that with --plugin")
 
 
 PIPELINE = """

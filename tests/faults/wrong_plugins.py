@@ -1,4 +1,4 @@
-"""Eighty-four wrong plugins, and the words that `pipekit plugins check` must say about each. Each in a process of its own::
+"""Ninety-two wrong plugins, and the words that `pipekit plugins check` must say about each. Each in a process of its own::
 
     python -m tests.faults.wrong_plugins            # all; or those that are named: nan_loss text_loss
 
@@ -121,6 +121,29 @@ def of(kind: str, arguments: str, body: str) -> str:
     )
 
 
+EMBEDDER = '''
+from pipekit.learning.embedders import Facts, embedder
+
+
+def network(input_shape_hwc):
+    """Maxima where the embedder has means."""
+    from keras import Sequential, layers
+
+    return Sequential([layers.Input(input_shape_hwc), layers.GlobalMaxPooling2D()])
+
+
+@embedder(Facts((16, 16), dimensions=3, licence="none", source="computed", trained_on="nothing", {more}))
+def wrong(params: Nothing):
+    """An embedder."""
+    return lambda images: {body}
+'''
+
+
+def embedder(body: str, more: str = "") -> str:
+    """A plugin with an embedder of three dimensions, and further facts."""
+    return component("embedders", EMBEDDER.format(body=body, more=more))
+
+
 def command(register: str, body: str = "return 0") -> str:
     """A plugin with a command, and what its hook does first."""
     code = f'def wrong(folder: Path):\n    """A command."""\n{indent(body, "    ")}'
@@ -234,7 +257,18 @@ COMMANDS = (
     Wrong("endless_event", observer("on_event", "run, event, values", "time.sleep(3600)"), "it does not end within", alone=True),
 )  # fmt: skip
 
-WRONG = (*IMPORT, *OPS, *OTHERS, *TRAINING, *DECIDING, *COMMANDS)
+SEEING = (
+    Wrong("short_embedder", embedder("images.mean(axis=(1, 2))[:, :2].astype(np.float32)"), "expected (4, 3) float32, got"),
+    Wrong("sociable_embedder", embedder("(images.mean(axis=(1, 2)) - images.mean()).astype(np.float32)"), "depend on the images beside it"),
+    Wrong("unlicensed_embedder", embedder("images.mean(axis=(1, 2)).astype(np.float32)").replace('licence="none"', 'licence=""'), "empty: licence"),
+    Wrong("two_networks", embedder("images.mean(axis=(1, 2)).astype(np.float32)", "keras=network"), "its features in Keras differ from those of embed", alone=True),
+    Wrong("text_page", of("page", "studio, params: Nothing", 'return "text"'), "a value of type str, expected a pipekit.Section"),
+    Wrong("raising_page", of("page", "studio, params: Nothing", "return studio.nothing"), "has no attribute 'nothing'"),
+    Wrong("deep_projection", of("projection", "table, params: Nothing, rng", "return np.zeros((len(table), 3))"), "expected (40, 2) numbers"),
+    Wrong("moody_projection", of("projection", "table, params: Nothing, rng", "return np.random.rand(len(table), 2)"), "`rng`"),
+)  # fmt: skip
+
+WRONG = (*IMPORT, *OPS, *OTHERS, *TRAINING, *DECIDING, *COMMANDS, *SEEING)
 
 
 def run_each(folder: Path, wrongs: Sequence[Wrong] = WRONG) -> Iterator[tuple[Wrong, int, str]]:

@@ -402,16 +402,17 @@ def test_json_lines_take_any_value() -> None:
     }
 
 
-def test_json_keeps_stdout_for_itself() -> None:
-    """On the level of file descriptors, so that worker processes are covered too."""
-    script = """
-import os
+@pytest.mark.parametrize("at_end", [False, True])
+def test_json_keeps_stdout_for_itself(at_end: bool) -> None:
+    """On the level of file descriptors, so that worker processes and C code are covered too."""
+    script = f"""
+import os, sys
 from pipekit.ui.progress import stdout_alone
 print("before")
-with stdout_alone() as stream:
+with stdout_alone(at_end={at_end}) as stream:
     os.write(1, b"from a worker\\n")
-    print("from a plugin")
-    stream.write("{}\\n")
+    print("from a plugin", flush=True)
+    stream.write("{{}}\\n")
 print("after")
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

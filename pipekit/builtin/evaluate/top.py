@@ -13,6 +13,7 @@ import numpy as np
 
 from pipekit.contract import Context, Picture
 from pipekit.errors import ImageError
+from pipekit.files.urls import is_copy, shown
 from pipekit.learning import advice
 from pipekit.learning.chance import knows_something
 from pipekit.learning.evaluation import Evaluation
@@ -140,9 +141,9 @@ def next_step(ctx: Context, evaluation: Evaluation) -> tuple[str, str]:
     """What to do next, in words, and its command: the first remedy that has one, else to use the model."""
     if alike := _remembered(evaluation.metrics):
         folder = advice.source_folder(ctx, evaluation.dataset)
-        shown = "FOLDER" if folder is None else shlex.quote(os.path.relpath(folder, ctx.project_dir))
+        place = "" if folder is None else shown(folder) if is_copy(folder) else os.path.relpath(folder, ctx.project_dir)
         words = "If each stem is a patient, a video or a scene, keep it in one split, and train again."
-        return words, f"pipekit train {shown} --name grouped {alike['option']}"
+        return words, f"pipekit train {shlex.quote(place) if place else 'FOLDER'} --name grouped {alike['option']}"
     commands = advice.commands_for(ctx, evaluation.dataset, evaluation.model)
     for remedy in advice.remedies(advice.case_of_evaluation(evaluation), commands):
         if found := _COMMAND.search(remedy):

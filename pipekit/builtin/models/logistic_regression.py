@@ -62,7 +62,8 @@ def build(input_shape_hwc: tuple[int, int, int], outputs: Outputs | int, params:
         )
     keras = load_keras()
     network = facts.keras(input_shape_hwc)
-    return keras.Model(network.input, Outputs.of(outputs).layer(network.output), name="logistic_regression")
+    features = network.outputs[0]  # not `output`, which a Sequential lacks that was never called
+    return keras.Model(network.inputs[0], Outputs.of(outputs).layer(features), name="logistic_regression")
 
 
 def on_features(dimensions: int, outputs: Outputs | int) -> Any:

@@ -12,6 +12,9 @@ from pipekit.testing.checks.examples import pictures
 LARGEST = 65504.0
 """Vectors are kept as float16."""
 
+APART = 0.01
+"""Largest difference between the features of two runtimes, as a share of the largest feature."""
+
 
 @promise("embedder")
 def _states_its_facts(subject: Subject) -> str:
@@ -37,7 +40,7 @@ def _embeds(subject: Subject) -> str:
     from pipekit.learning.embedders import facts_of
 
     facts, embed = facts_of(subject.found, subject.params), _opened(subject)
-    images = np.stack([_resized(image, facts.input_hw) for image in list(pictures().values())[:4]])
+    images = _examples(facts.input_hw)
     given = images.copy()
     rows = embed(given)
     if not isinstance(rows, np.ndarray) or rows.shape != (len(images), facts.dimensions) or rows.dtype != np.float32:
@@ -50,6 +53,36 @@ def _embeds(subject: Subject) -> str:
         if not np.array_equal(embed(images[company]), rows[company]):
             return f"the features of an image depend on the images beside it (images {company})"
     return ""
+
+
+@promise("embedder")
+def _is_the_same_in_keras(subject: Subject) -> str:
+    """the Keras network that its facts build, if they do, has the features of embed: a model template is built on it"""
+    import numpy as np
+
+    from pipekit.learning.embedders import facts_of
+    from pipekit.learning.keras_backend import load_keras
+
+    facts = facts_of(subject.found, subject.params)
+    if facts.keras is None:
+        return ""
+    embed, images = _opened(subject), _examples(facts.input_hw)
+    keras = load_keras()
+    network = facts.keras((*facts.input_hw, 3))
+    if not isinstance(network, keras.Model):
+        return f"its keras(input_shape_hwc) must return a keras.Model, got {form_of(network)}"
+    rows, made = embed(images), np.asarray(network(images.astype(np.float32), training=False))
+    if made.shape != rows.shape:
+        return f"its network in Keras gives {form_of(made)}, and embed {form_of(rows)}"
+    apart = float(np.abs(made - rows).max()) / max(float(np.abs(rows).max()), 1e-6)
+    return "" if apart <= APART else f"its features in Keras differ from those of embed, by up to {apart:.1%} of the largest"
+
+
+def _examples(size_hw: tuple[int, int]) -> Any:
+    """Four images, (4, H, W, 3) uint8."""
+    import numpy as np
+
+    return np.stack([_resized(image, size_hw) for image in list(pictures().values())[:4]])
 
 
 def _opened(subject: Subject) -> Any:
