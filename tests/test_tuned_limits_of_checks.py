@@ -18,7 +18,7 @@ from pipekit.builtin.importers.boxes import checked_box
 from pipekit.builtin.importers.coco import _facts, _is_same
 from pipekit.builtin.importers.image_list import _texts_of
 from pipekit.builtin.importers.label_columns import _are_measures
-from pipekit.builtin.importers.stated_size import _has_shape
+from pipekit.builtin.importers.stated_size import has_shape
 from pipekit.builtin.inspect import atlas, shortcut_tree
 from pipekit.builtin.inspect.checks import balance, by_features, files, narrow_range, outliers, several
 from pipekit.builtin.inspect.checks.numbers import NumbersParams, outlying_numbers
@@ -331,7 +331,7 @@ def test_eight_different_words_are_texts_and_no_classes(count: int, texts: bool,
 @pytest.mark.parametrize(("width", "same"), [(85, True), (86, False)])
 def test_a_stated_size_may_differ_by_the_rounding_of_a_side(width: int, same: bool) -> None:
     """60 x 50 at a scale of 1.4 is 84 x 70."""
-    assert _has_shape((50, 60), (70, width)) is same
+    assert has_shape((50, 60), (70, width)) is same
 
 
 @pytest.mark.parametrize(

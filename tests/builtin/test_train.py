@@ -98,6 +98,7 @@ class Bench:
 
     def tolerate(self, failures: Sequence[Failure], num_attempted: int) -> None:
         check_share(
+            SimpleNamespace(file="pipeline.toml"),
             SimpleNamespace(name="train", max_failed=self.max_failed),
             num_attempted=num_attempted,
             num_failed=len(failures),
