@@ -195,6 +195,10 @@ def model_of(model: Any, budget: str) -> Any:
 
 
 def run_name(data: str | Path) -> str:
-    """``photos/cats_dogs`` -> ``cats_dogs``: letters that a run's name may have."""
-    stem = located(data).name if is_url(data) else expanded(str(data).partition(":")[0]).absolute().name
+    """``photos/cats_dogs`` -> ``cats_dogs``, ``runs/a:split`` -> ``a-split``: the letters that a name may have."""
+    if is_url(data):
+        stem = located(data).name
+    else:
+        folder, _, stage = str(data).partition(":")
+        stem = "-".join(filter(None, (expanded(folder).absolute().name, stage)))
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._") or "train"

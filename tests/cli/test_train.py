@@ -86,4 +86,4 @@ def test_options_become_parameters() -> None:
 
 
 def test_names_of_runs() -> None:
-    assert [run_name(data) for data in ("photos/cats dogs", "runs/a:split", "ü")] == ["cats-dogs", "a", "train"]
+    assert [run_name(data) for data in ("photos/cats dogs", "runs/a:split", "ü")] == ["cats-dogs", "a-split", "train"]
