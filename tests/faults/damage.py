@@ -169,9 +169,9 @@ class Damaging:
         if case.used and path.name not in READ_AT_TIMES:
             return "not noticed", [*wrong, f"not named: {done.last}"] if self._is_damaged(entry) else wrong
         found = pipekit(self.project, self.environ, "verify", "--repair")
-        if case.way == "delete" and not entry.exists() and not self._is_used(entry):
-            return "no harm", wrong
-        if entry.name not in found.text and not (case.used and case.way == "delete"):
+        if entry.name not in found.text:
+            if case.way == "delete" and (case.used or not self._is_used(entry)):
+                return "no harm", wrong
             wrong.append(f"verify does not find it: {found.last}")
         return "found by verify", wrong + self._compare(self.run())
 
