@@ -292,7 +292,7 @@ SLOW: tuple[str, ...] = (
     "engine/test_misbehaviour.py::test_a_sample_function_that_misbehaves",
     "engine/test_outside_a_project.py::test_a_run_made_of_another_folders_work_is_one_of_its_own",
     "engine/test_outside_a_project.py::test_gc_keeps_what_other_folders_use",
-    "engine/test_releases.py::test_a_wheel_is_known_by_its_version_and_an_editable_install_by_its_content",
+    "engine/test_releases.py::test_what_an_index_had_is_known_by_its_version_and_all_else_by_its_content",
     "engine/test_releases.py::test_code_that_is_edited_after_it_was_loaded_leaves_no_stale_result",
     "engine/test_releases.py::test_the_command_says_why_and_the_unchanged_run_notices",
     "engine/test_releases.py::test_what_an_upgrade_changes_is_made_anew_and_a_downgrade_finds_it_again",

@@ -157,10 +157,10 @@ def test_a_project_of_links_without_links_is_a_sentence(
 ) -> None:
     from pipekit import images
 
-    for label in ("cat", "dog"):
+    for seed, label in enumerate(("cat", "dog")):
         (tmp_path / "photos" / label).mkdir(parents=True)
         for number in range(12):
-            pixels = np.random.default_rng(number).integers(0, 255, (40, 40, 3), np.uint8)
+            pixels = np.random.default_rng((seed, number)).integers(0, 255, (40, 40, 3), np.uint8)
             images.write(tmp_path / "photos" / label / f"{number}.png", pixels)
     project = plan(Request(tmp_path / "pets", source=tmp_path / "photos", how=how))  # type: ignore[arg-type]
     monkeypatch.delattr(os, call)

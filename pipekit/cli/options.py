@@ -6,6 +6,7 @@ import contextlib
 import functools
 import inspect
 import json
+import re
 import typing
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
@@ -14,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from pipekit.params import Params, parse_toml
+from pipekit.params import Call, Params, parse_toml
 from pipekit.registry.param_rows import ParamRow, param_rows
 
 PREFIX = "param_"
@@ -180,10 +181,14 @@ def read_fractions(text: str) -> dict[str, float]:
     return dict(zip(("train", "val", "test"), shares, strict=True))
 
 
+NAMES = re.compile(r"[\w.:/-]+(\s*,\s*[\w.:/-]+)*,?")
+"""Plain words with commas between them."""
+
+
 def read_value(text: Any, annotation: Any = None) -> Any:
     """``"0.3"`` -> 0.3, ``"[1, 2]"`` -> [1, 2], ``"{ op = 'hflip' }"`` and its JSON form -> a table, other words as text.
 
-    Where the annotation is a list, other words are the names between commas.
+    Where the annotation is a list, plain words are the names between commas.
     """
     if not isinstance(text, str) or _is_text(annotation):
         return text
@@ -193,7 +198,8 @@ def read_value(text: Any, annotation: Any = None) -> Any:
             return read(text)
         except ValueError:
             continue
-    return list(names_in(text)) if typing.get_origin(annotation) in (list, tuple) else text
+    is_list = typing.get_origin(annotation) in (list, tuple) and Call not in typing.get_args(annotation)  # ops have a notation
+    return list(names_in(text)) if is_list and NAMES.fullmatch(text.strip()) else text
 
 
 def _toml(text: str) -> Any:

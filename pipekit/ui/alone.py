@@ -39,7 +39,8 @@ def stdout_alone(at_end: bool = False) -> Iterator[IO[str]]:
             _reserving(io.StringIO()) as kept_back,
         ):
             yield kept_back
-        mine.write(kept_back.getvalue())
+        with contextlib.suppress(BrokenPipeError):  # the reader has closed it: `pipekit plugins --json | head -1`
+            mine.write(kept_back.getvalue())
         return
     number = _number_of(mine)
     if number is None:  # a stream without a file behind it, as in tests

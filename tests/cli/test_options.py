@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, strategies
 
 from pipekit.cli.options import flag_of, read_value
+from pipekit.params import Call
 from pipekit.registry.param_rows import toml_text
 
 
@@ -25,6 +26,9 @@ from pipekit.registry.param_rows import toml_text
         ("a, b", tuple[str, ...], ["a", "b"]),
         ("a", list[str], ["a"]),
         ("a, b", str | tuple[str, ...], "a, b"),
+        ("shift(0.1, 0.2)|hflip", tuple[Call, ...], "shift(0.1, 0.2)|hflip"),
+        ("hflip", tuple[Call, ...], "hflip"),
+        ("mean(1, 2)", list[str], "mean(1, 2)"),
         ("{ train = 0.7 }", dict[str, float], {"train": 0.7}),
         ('{"train": 0.7}', dict[str, float], {"train": 0.7}),
         ("a/b", Path, "a/b"),

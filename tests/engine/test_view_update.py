@@ -350,7 +350,7 @@ def test_a_large_dataset_gets_a_contact_sheet(trial: Trial, monkeypatch: pytest.
     assert len(drawn) == 1, "the view is moved"
     assert [v for v in trial.told("warning") if SHEET in v["message"]], "the note is repeated"
     for number in range(60):
-        picture(trial.path / f"images/dog/{number:02d}-new.png", number)
+        picture(trial.path / f"images/dog/{number:02d}-new.png", 100 + number)
     run(trial, stages, **choice)
     assert len(drawn) == 2
     assert (folder / "keep" / SHEET).read_bytes() != first
