@@ -57,6 +57,7 @@ TENSORFLOW: tuple[str, ...] = (
     "contract/test_models.py",
     "engine/test_upgrade.py::test_its_models_load",
     "learning/test_keras_backend.py::test_keras_is_whole_without_them",
+    "learning/test_keras_backend.py::test_the_next_run_removes_code_that_was_generated_by_a_killed_one",
     "learning/test_predictor.py::test_a_keras_model_gives_the_same_whatever_the_batches",
     "learning/test_predictor.py::test_metadata_that_does_not_fit_is_refused",
     "learning/test_predictor.py::test_a_truncated_model_file_is_refused",

@@ -76,7 +76,7 @@ NOT_TUNED = {
         _PATTERN _GRIDS; builtin/evaluate/abstention COVERAGES; builtin/exporters/voc MOST_VALUES; builtin/features/draw WHITE
         BLACK _SUBPIXEL_BITS; builtin/importers/cifar SIDE_PX PICKLED; builtin/importers/coco MOST_CLASSES;
         builtin/importers/coco_masks MAX_BITS; builtin/importers/folders GENERALITY; builtin/importers/idx UINT8;
-        builtin/importers/names GENERALITY; builtin/importers/pets MOST_DIGITS; builtin/importers/stated_size SWAPPING;
+        builtin/importers/names GENERALITY; builtin/importers/lists MOST_DIGITS; builtin/importers/stated_size SWAPPING;
         builtin/importers/tf_example LANE_BYTES POLYNOMIAL; builtin/importers/via OF_ALL_REGIONS; builtin/importers/videos
         GENERALITY; builtin/inspect/measured NONE; builtin/merge/classes HIGHEST; builtin/models/alexnet INPUT_HW SMALLEST_PX
         MEAN_RGB; builtin/models/hog_svm _ABSENT; builtin/models/logistic_regression _ABSENT; builtin/projections COMPONENTS;

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import re
+import shutil
 import socket
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
+from typing import Any
 
 from pipekit.errors import UserError
+from pipekit.owners import owned_prefix
 
 _CHATTER = re.compile(
     rb"^(?:[IWE]\d{4} [\d:. ]+\S+\.cc:\d+\] .*"
@@ -61,8 +66,32 @@ def load_keras() -> ModuleType:
                 tensorflow.config.list_physical_devices("GPU")
                 tensorflow.get_logger().setLevel("ERROR")  # "triggered tf.function retracing": by design, at a last batch
                 import_module("keras")
+                _own_generated_code()
         import keras
     return sys.modules[keras.__name__]
+
+
+def _own_generated_code() -> None:
+    """Let TensorFlow put the Python that it generates into a folder of this process: it lies in the folder for temporary files,
+    where a killed process would leave it. The next run removes the folder."""
+    with suppress(ImportError, AttributeError):  # no public setting says where
+        import_module("tensorflow.python.autograph.pyct.loader").tempfile = _OwnFolder()  # type: ignore[attr-defined]
+
+
+class _OwnFolder:
+    """The module ``tempfile`` for files of this process, which end with it."""
+
+    def __init__(self) -> None:
+        self._folder = ""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(tempfile, name)
+
+    def NamedTemporaryFile(self, *args: Any, **kwargs: Any) -> Any:  # noqa: N802 (tempfile's name)
+        if not os.path.isdir(self._folder):  # noqa: PTH112
+            self._folder = tempfile.mkdtemp(prefix=owned_prefix())
+            atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
+        return tempfile.NamedTemporaryFile(*args, **{"dir": self._folder, **kwargs})
 
 
 @contextmanager

@@ -102,6 +102,13 @@ def test_cub(tmp_path: Path) -> None:
     assert first.targets.boxes == ()
 
 
+def test_a_class_of_thousands_of_digits_has_no_number(tmp_path: Path) -> None:
+    base = cub_tree(tmp_path)
+    write(base / "classes.txt", f"1 001.Gull\n2 002.Tern\n{'9' * 5000} 003.Auk\n")
+    found, failed = sort_out(cub.read(base, CubParams()))
+    assert (len(found), failed) == (2, {})
+
+
 def test_cub_lists_that_do_not_fit_together(tmp_path: Path) -> None:
     base = cub_tree(tmp_path)
     for name in ("x", "y", "z"):

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import gc
 import importlib
+import os
 import socket
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from pipekit.learning.keras_backend import UNUSED, without, without_collections, without_socket
+from pipekit.processes import remove_leftovers
 
 
 def made() -> list[list[int]]:
@@ -108,3 +111,25 @@ model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, activation="s
 assert model(keras.ops.ones((1, 4))).shape == (1, 2)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+KILLED = """
+import os, signal
+from pipekit.learning.keras_backend import load_keras
+load_keras()
+import tensorflow
+tensorflow.autograph.to_graph(lambda value: value + 1 if value else value)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_the_next_run_removes_code_that_was_generated_by_a_killed_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED)  # code from a file: without it there is nothing to convert
+    kept = tmp_path / "temporary"
+    kept.mkdir()
+    subprocess.run([sys.executable, script], env={**os.environ, "TMPDIR": str(kept)})
+    assert list(kept.rglob("__autograph_generated_file*.py"))
+    monkeypatch.setattr(tempfile, "tempdir", str(kept))
+    remove_leftovers()
+    assert list(kept.iterdir()) == []

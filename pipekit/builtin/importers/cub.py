@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipekit.builtin.importers.boxes import Finder, checked_box, size_of
 from pipekit.builtin.importers.files import NO_FOLDER
-from pipekit.builtin.importers.lists import base_with, lines, listed_labels, pairs
+from pipekit.builtin.importers.lists import MOST_DIGITS, base_with, lines, listed_labels, pairs
 from pipekit.builtin.importers.lookup import lookup
 from pipekit.contract import Box, Categories, Failure, Rejected, Sample, Targets
 from pipekit.errors import ImageError, UserError
@@ -51,9 +51,10 @@ def read(path: Path, params: CubParams) -> Iterator[Sample | Failure | Categorie
     if base is None:
         raise UserError(f"{path} is not CUB-200-2011", f"Expected {', '.join(NEEDED)} and a folder 'images'.")
     classes = dict(pairs(base / CLASSES))
-    yield from listed_labels({int(number): name for number, name in classes.items() if number.isdecimal()})
+    numbered = {int(number): name for number, name in classes.items() if number.isdecimal() and len(number) <= MOST_DIGITS}
+    yield from listed_labels(numbered)
     if params.boxes and (base / BOXES).is_file():
-        yield from listed_labels({int(number): name for number, name in classes.items() if number.isdecimal()}, "boxes")
+        yield from listed_labels(numbered, "boxes")
     finder = Finder([base / "images"])
     with ExitStack() as stack:
         labels, splits, boxes = (stack.enter_context(lookup(pairs(base / name))) for name in (LABELS, SPLITS, BOXES))

@@ -16,7 +16,7 @@ from pipekit.builtin.importers.annotated import (
     sources,
 )
 from pipekit.builtin.importers.files import first_of, how_found, is_image_name
-from pipekit.builtin.importers.lists import lines, listed_labels
+from pipekit.builtin.importers.lists import MOST_DIGITS, lines, listed_labels
 from pipekit.builtin.importers.lookup import lookup
 from pipekit.contract import Adjusted, Categories, Failure, Rejected, Sample
 from pipekit.errors import UserError
@@ -98,7 +98,7 @@ def _row(where: str, line: str, folders: Folders, names: list[str]) -> tuple[Pat
     if image is None:
         return f"no such image: {path[:80]}"
     if names and label.isdecimal():
-        if len(label) > 9 or int(label) >= len(names):
+        if len(label) > MOST_DIGITS or int(label) >= len(names):
             return f"label {label[:20]}, but there are {len(names)} class names, from 0"
         label = names[int(label)]
     return image, label, how_found(path, image)

@@ -10,6 +10,9 @@ from pipekit.builtin.importers.files import not_utf8, subfolders
 from pipekit.contract import Categories, Category
 from pipekit.errors import UserError
 
+MOST_DIGITS = 9
+"""The most digits that the number of a class has: Python refuses to read thousands of them."""
+
 
 def lines(file: Path) -> Iterator[tuple[int, str]]:
     """(number from 1, text) of the lines that are neither empty nor comments (``#``). Raises UserError."""

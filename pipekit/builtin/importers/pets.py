@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from pipekit.builtin.importers.files import NO_FOLDER, is_file
-from pipekit.builtin.importers.lists import base_with, lines, listed_labels, pairs
+from pipekit.builtin.importers.lists import MOST_DIGITS, base_with, lines, listed_labels, pairs
 from pipekit.builtin.importers.lookup import lookup
 from pipekit.contract import Categories, Failure, Rejected, Sample, Targets
 from pipekit.errors import UserError
@@ -17,9 +17,6 @@ from pipekit.params import Params, param
 LIST, TRAIN, TEST = "annotations/list.txt", "annotations/trainval.txt", "annotations/test.txt"
 
 READS = (".txt", ".xml", ".mat")
-
-MOST_DIGITS = 9
-"""The most digits that the number of a breed has."""
 
 SPECIES = {"1": "cat", "2": "dog"}
 

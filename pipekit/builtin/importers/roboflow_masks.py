@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipekit.builtin.importers.files import NO_FOLDER, first_of, images_below, is_file, not_utf8, split_of, subfolders
+from pipekit.builtin.importers.lists import MOST_DIGITS
 from pipekit.contract import Categories, Category, Failure, Rejected, Sample, Targets
 from pipekit.errors import UserError
 from pipekit.params import Params
@@ -81,7 +82,7 @@ def class_names(file: Path) -> dict[int, str]:
                 if not any(cell.strip() for cell in row):
                     continue
                 value, name = (cell.strip() for cell in row[:2]) if len(row) > 1 else ("", "")
-                if not value.isascii() or not value.isdigit() or int(value[:4]) > 255 or not name:
+                if not value.isascii() or not value.isdigit() or len(value) > MOST_DIGITS or int(value) > 255 or not name:
                     raise UserError(
                         f"{file} line {table.line_num}: {str(row)[:80]}; expected a value from 0 to 255 and a class"
                     )
