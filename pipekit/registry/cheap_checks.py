@@ -24,6 +24,9 @@ SAID_TWICE = {
     NUMBER: "different numbers: the same file is there twice, with another number",
 }
 
+DEPTHS = (10, 12, 14)
+"""Bits of a value that cameras and scanners with more than 8 have, up to the one that :data:`NARROW` ends at."""
+
 LOOKED_AT = 20
 """Images whose range of values is compared, and whose pages and channels are counted."""
 
@@ -105,10 +108,11 @@ def _narrow(samples: Iterable[Sample]) -> Iterator[str]:
             if largest >= NARROW:
                 return
     if largest:
-        how, white = "nearly black" if largest < NEARLY_BLACK else "too dark", (1 << max(8, largest.bit_length())) - 1
+        how = "nearly black" if largest < NEARLY_BLACK else "too dark"
+        bits = next(bits for bits in DEPTHS if largest.bit_length() <= bits)
         yield (
             f"the values of the first 16-bit images end at {largest:,} of 65,535, so they are read as {how}. State "
-            f"their range in the import: value_range = [0, {white}]"
+            f"their range in the import, which the camera's bits say: value_range = [0, {(1 << bits) - 1}] for {bits} bits"
         )
 
 

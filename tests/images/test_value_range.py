@@ -145,7 +145,7 @@ def test_a_narrow_range_is_said_on_import_and_by_inspect(twelve_bits: Path) -> N
     made = run(twelve_bits)
     (said,) = [warning for warning in made.stages[0].warnings if "16-bit" in warning]
     assert "end at 4,095 of 65,535, so they are read as nearly black" in said
-    assert "value_range = [0, 4095]" in said
+    assert "value_range = [0, 4095] for 12 bits" in said
     assert "narrow_range" in (made.artifact("inspect").path / "inspect.json").read_text("utf-8")
 
 
