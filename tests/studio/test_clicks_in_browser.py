@@ -47,6 +47,7 @@ def test_clicks_become_files_that_a_run_reads(browser: Chromium, work: Path) -> 
         assert browser.do(kept) == [False, True, True], "only copies have one image to keep"
         assert browser.do("document.querySelectorAll('.shot .file')[3].textContent") == "05.png"
         assert browser.do("document.querySelector('.shot .unreadable').textContent"), "a damaged file says so"
+        browser.until("[...document.querySelectorAll('.meaning')].every((one) => one.textContent)")  # they move what is below
         press_text(browser, "Leave out the one")
         browser.until("document.querySelectorAll('.shot.out').length === 1")
         browser.do("document.querySelectorAll('.shot')[2].focus()")
