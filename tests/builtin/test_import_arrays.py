@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -295,3 +296,14 @@ def test_without_h5py_the_error_says_how_to_install_it(tmp_path: Path, monkeypat
     with pytest.raises(UserError, match=r"needs h5py.*pipekit-vision\[hdf5\]"):
         list(hdf5.read(tmp_path, ArraysParams(), tmp_path / "out"))
     assert "needs h5py" in hdf5.sniff(tmp_path).reason  # type: ignore[union-attr]
+
+
+def test_an_archive_that_ends_early_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.savez(tmp_path / "data.npz", x_train=np.zeros((2, 8, 8), np.uint8), y_train=np.zeros(2, np.uint8))
+
+    def ends(archive: zipfile.ZipFile, name: str) -> Any:
+        raise EOFError
+
+    monkeypatch.setattr(zipfile.ZipFile, "open", ends)
+    with pytest.raises(UserError, match=r"can't read .*data\.npz: x_train: it ends early"):
+        list(npz.read(tmp_path / "data.npz", ArraysParams(), tmp_path))

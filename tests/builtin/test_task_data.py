@@ -105,11 +105,14 @@ def test_the_labels_of_roboflow(tmp_path: Path) -> None:
         picture(tmp_path / name)
     (tmp_path / "train/_classes.csv").write_text("filename, cat, dog\na.png, 1, 1\nb.png, 0, 0\nd.png, 0, 1\n")
     (tmp_path / "valid/_classes.csv").write_text("filename, cat, dog\nc.png, 0, 1\nc.png, 0, maybe\n")
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test/_classes.csv").write_text(f"filename, cat, dog\n{'9' * 5000}, 0, 1\n")
     assert roboflow_labels.sniff(tmp_path) == "_classes.csv with a column of 0 and 1 for each label: cat, dog"
     found = list(roboflow_labels.read(tmp_path, Params()))
     samples = [(item.id, item.split, item.labels) for item in found if isinstance(item, Sample)]
     assert samples == [("train/a.png", "train", ("cat", "dog")), ("train/b.png", "train", ()), ("valid/c.png", "val", ("dog",))]
     reasons = [item.reason for item in found if isinstance(item, Failure)]
+    assert len(reasons.pop(0)) < 300, "a name of thousands of letters is shortened"
     assert reasons == [
         "train/_classes.csv line 4: there is no image 'd.png'",
         "valid/_classes.csv line 3: 'maybe' in column 'dog', expected 0 or 1",

@@ -78,6 +78,8 @@ class _Array:
             self.shape, fortran, self.dtype = header(self._stream)
         except (
             OSError,
+            EOFError,
+            MemoryError,
             ValueError,
             KeyError,
             zipfile.BadZipFile,
@@ -86,7 +88,7 @@ class _Array:
             RuntimeError,
             SyntaxError,
         ) as error:
-            raise UserError(f"can't read {self._what}: {on_one_line(error)}") from error
+            raise UserError(f"can't read {self._what}: {on_one_line(error) or 'it ends early'}") from error
         if self.dtype.hasobject:
             raise UserError(
                 f"{self._what} is made of Python objects, which could run any code when they are loaded",

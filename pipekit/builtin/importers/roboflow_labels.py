@@ -66,7 +66,7 @@ def _sample(base: Path, prefix: str, split: str, row: dict[str, str], line: int)
     name = text_of(name)
     where = f"{prefix}{CLASSES} line {line}"
     if not name or not is_file(base / name):
-        return Failure(f"{prefix}{name or f'line {line}'}", f"{where}: there is no image {name!r}")
+        return Failure(f"{prefix}{name[:80] or f'line {line}'}", f"{where}: there is no image {name[:80]!r}")
     try:
         labels = ones_of(dict(cells))
     except ValueError as error:
