@@ -130,15 +130,17 @@ def find_alike(rows: Sequence[Mapping[str, Any]], sight: Sight, apart: float) ->
             if high < apart:
                 found.append((accuracy, high, judged.classes[first], judged.classes[second]))
     for accuracy, high, one, other in sorted(found)[:SHOWN]:
-        yield Finding(
-            "alike_classes",
-            "warning",
+        message = (
             f"{one} and {other} can hardly be told apart: a classifier on features finds the right one of the two for "
             f"{100 * accuracy:.0f} % (at most {100 * high:.0f} %) of images that it did not learn from; chance is 50 %. Are "
-            "the labels mixed, or is the difference too small for the picture's size? Consider merging them",
-            (),
-            {"classes": [one, other], "balanced_accuracy": round(accuracy, 4), "high": round(high, 4), "remove": []},
+            "the labels mixed, or is the difference too small for the picture's size? Consider merging them"
         )
+        yield _alike(message, one, other, accuracy, high)
+
+
+def _alike(message: str, one: str, other: str, accuracy: float, high: float) -> Finding:
+    values = {"classes": [one, other], "balanced_accuracy": round(accuracy, 4), "high": round(high, 4), "remove": []}
+    return Finding("alike_classes", "warning", message, (), values)
 
 
 def _alike_labels(rows: MeasuredRows, sight: Sight, apart: float) -> Iterator[Finding]:
@@ -161,15 +163,12 @@ def _alike_labels(rows: MeasuredRows, sight: Sight, apart: float) -> Iterator[Fi
         if high < apart:
             found.append((accuracy, high, judged.labels[first], judged.labels[second]))
     for accuracy, high, name, another in sorted(found)[:SHOWN]:
-        yield Finding(
-            "alike_classes",
-            "warning",
+        message = (
             f"the labels {name} and {another} can hardly be told apart: of images with one of them, a classifier on features "
             f"finds the right one for {100 * accuracy:.0f} % (at most {100 * high:.0f} %); chance is 50 %. Are the labels "
-            "mixed, or is the difference too small for the picture's size?",
-            (),
-            {"classes": [name, another], "balanced_accuracy": round(accuracy, 4), "high": round(high, 4), "remove": []},
+            "mixed, or is the difference too small for the picture's size?"
         )
+        yield _alike(message, name, another, accuracy, high)
 
 
 def _between(judged: Judged, first: int, second: int) -> tuple[float, float]:
