@@ -18,7 +18,7 @@ from pipekit.errors import UserError
 from pipekit.studio.answers import answered, row_numbers
 from pipekit.studio.mapping import embed_words
 from pipekit.studio.project import Project
-from pipekit.studio.recipes import pool_of
+from pipekit.studio.recipes import in_process
 
 NEAREST = 8
 
@@ -56,7 +56,7 @@ def problems(project: Project, request: Request) -> Any:
 def _apart(project: Project, function: Callable[..., Any], *values: Any) -> Any:
     """Call a function in the process of the previews: the code of plugins that it imports may fail or end it."""
     try:
-        return pool_of(project).submit(function, *values).result()
+        return in_process(project, function, *values).result()
     except BrokenProcessPool as error:
         project.previews = None
         raise UserError("the process that reads the components of plugins ended", "Reload the page.") from error

@@ -13,7 +13,7 @@ from pipekit.commands.plugin_page import described_page, pages_of, show_page
 from pipekit.errors import UserError
 from pipekit.studio.answers import answered, asked, row_numbers
 from pipekit.studio.project import Project
-from pipekit.studio.recipes import pool_of
+from pipekit.studio.recipes import in_process
 
 LONGEST_S = 120.0
 """A page that takes longer is given up; the process that runs it is replaced."""
@@ -38,7 +38,7 @@ def show(project: Project, request: Request, given: dict[str, Any]) -> Any:
     options = project.options
     call = (name, dict(given["params"]), project.source, catalog.digest, row, labels, options.plugins, options.disable)
     try:
-        return pool_of(project).submit(show_page, *call).result(LONGEST_S)
+        return in_process(project, show_page, *call).result(LONGEST_S)
     except BrokenProcessPool as error:
         project.previews = None
         raise UserError(f"page {name!r} ended its process", "Memory may be short, or its plugin ends it.") from error

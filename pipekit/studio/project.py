@@ -63,6 +63,7 @@ class Project:
         self._lock = threading.Lock()
         self._given = catalog
         self.previews: Any = None
+        self.num_tasks = 0
         self.aside = Aside()
         self.read()
 

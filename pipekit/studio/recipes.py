@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
@@ -25,12 +27,23 @@ MAX_VARIANTS = 24
 SIZES = (16, 1024)
 
 
-def pool_of(project: Project) -> ProcessPoolExecutor | ThreadPoolExecutor:
-    """A separate process: thumbnails that are made meanwhile would make a preview three times as slow."""
-    if project.previews is None:
-        project.previews = processes.pool(1) if processes.allowed() else ThreadPoolExecutor(1)
-    found: ProcessPoolExecutor | ThreadPoolExecutor = project.previews
-    return found
+MOST_TASKS = 500
+"""Tasks of a process, after which a fresh one takes its place: native libraries keep some memory of each preview."""
+
+_STARTING = threading.Lock()
+
+
+def in_process(project: Project, function: Callable[..., Any], *values: Any) -> Future[Any]:
+    """Call a function in a separate process: thumbnails that are made meanwhile would make a preview three times as slow."""
+    with _STARTING:
+        if project.previews is not None and project.num_tasks >= MOST_TASKS:
+            project.previews.shutdown(wait=False)  # it ends what it was asked for
+            project.previews = None
+        if project.previews is None:
+            project.previews, project.num_tasks = processes.pool(1) if processes.allowed() else ThreadPoolExecutor(1), 0
+        project.num_tasks += 1
+        found: Future[Any] = project.previews.submit(function, *values)
+        return found
 
 
 def preview(project: Project, request: Request, given: dict[str, Any]) -> Response:
@@ -45,7 +58,7 @@ def preview(project: Project, request: Request, given: dict[str, Any]) -> Respon
     options = project.options
     call = (path, key, sample.targets, given["ops"], size, count, seed, options.plugins, options.disable)
     try:
-        captions, files = pool_of(project).submit(variants.variants_of, *call).result()
+        captions, files = in_process(project, variants.variants_of, *call).result()
     except BrokenProcessPool as error:
         project.previews = None
         raise UserError("the process that makes previews ended", "Memory may be short. Try a smaller size.") from error

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from pipekit.commands.recipe import Recipe
 from pipekit.commands.variants import variants_of
 from pipekit.contract import NO_TARGETS
 from pipekit.errors import PipekitError
+from pipekit.studio import recipes
 from pipekit.studio.project import Project
 from tests.studio.asgi import Page
 from tests.studio.test_dataset import parts
@@ -170,3 +172,16 @@ def test_a_name_is_no_path(page: Page, work: Path, name: str) -> None:
         assert page.get(path).status in (400, 404, 422)
         assert page.post(path, {"ops": OPS, "known": ""}).status in (404, 405, 422)
     assert sorted(work.rglob("*")) == before
+
+
+def test_a_fresh_process_takes_over_after_some_previews(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recipes, "MOST_TASKS", 2)
+    monkeypatch.setattr(recipes.processes, "allowed", lambda: False)
+    project: Any = SimpleNamespace(previews=None, num_tasks=0)
+    pools, tasks = [], []
+    for number in range(5):
+        tasks.append(recipes.in_process(project, abs, -number))
+        pools.append(project.previews)
+    assert [task.result() for task in tasks] == [0, 1, 2, 3, 4], "what was asked of the former one is answered"
+    assert [pools.index(pool) for pool in pools] == [0, 0, 2, 2, 4]
+    project.previews.shutdown()
