@@ -60,10 +60,11 @@ def runs(ctx: typer.Context, folder: Project = Path(), as_json: AsJson = False) 
 
 def name_of(data: Data) -> str:
     """The run's name; of a command without one, its last stage in brackets: ``(inspect)``."""
-    from pipekit.engine.outcome import ADHOC
+    from pipekit.engine.outcome import shown_name
 
-    name, stages = str(data.get("name", "")), data.get("stages") or ()
-    return f"({stages[-1].get('use') or stages[-1]['name']})" if name == ADHOC and stages else name
+    name = str(data.get("name", ""))
+    shown = shown_name(name, [stage.get("use") or stage["name"] for stage in data.get("stages") or ()])
+    return name if shown == name else f"({shown})"
 
 
 def result_of(data: Data) -> Any:
