@@ -71,9 +71,10 @@ def _incomplete(store: Store, damaged: set[str], repair: bool) -> Iterator[Damag
     for place in _entries(store, ARTIFACTS):
         name, used = place.relative_to(store.root).as_posix(), _uses(place)
         gone = [one for one in used if one not in damaged and not (store.root / one).exists()]
-        if name in damaged or not (gone or damaged.intersection(used)) or not place.exists():
+        lost = gone or [one for one in used if one in damaged]
+        if name in damaged or not lost or not place.exists():
             continue
-        problem = f"{(gone or used)[0]} is gone" + (f", and {len(gone) - 1:,} more" if len(gone) > 1 else "")
+        problem = f"{lost[0]} is gone" + (f", and {len(lost) - 1:,} more" if len(lost) > 1 else "")
         if gone:
             yield Damage(name, problem)
         if repair:
