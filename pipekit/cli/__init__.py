@@ -140,6 +140,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(words: list[str], started: bool) -> int:
     """Args: started: the process was started for this command line."""
+    if started:  # OpenBLAS' threads wait for work by spinning, for a tenth of a second after NumPy is imported: sleep at once
+        os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
     set_threshold(200_000)  # rows and columns are no cycles: looking for cycles among them took 7 % of a run
     for stream in (sys.stdout, sys.stderr):  # a file name or a terminal that is not UTF-8 must not end a run
         if hasattr(stream, "reconfigure"):

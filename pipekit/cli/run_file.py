@@ -31,6 +31,10 @@ def run_file(
     quiet: bool = False,
 ) -> int:
     """Run a pipeline file; returns the exit code. The arguments are the options of ``pipekit run``, with their defaults."""
+    if not dry_run:
+        from pipekit.cli.prestart import start_workers_for_file
+
+        start_workers_for_file(file, workers, executor)
     from pipekit import ui
     from pipekit.cli.showing import show_verb
     from pipekit.commands.run import forecast, local_plugins_of

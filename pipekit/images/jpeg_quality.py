@@ -53,6 +53,6 @@ def _sum_of_table(data: bytes) -> int:
             steps = body[1 : 1 + 64 * width]
             if len(steps) < 64 * width:
                 return 0
-            return sum(int.from_bytes(steps[n : n + width], "big") for n in range(0, 64 * width, width))
+            return sum(steps) if width == 1 else 256 * sum(steps[::2]) + sum(steps[1::2])
         place += 2 + max(2, length)
     return 0

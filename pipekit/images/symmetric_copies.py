@@ -85,7 +85,8 @@ def in_words(prints: Prints, first: int, second: int) -> str:
     """How the second image differs from the first: "mirrored, brighter by a factor of 1.3"; "" if it is a plain copy."""
     one, other = (prints.pixels[[number]].astype(np.float32) for number in (first, second))
     square = _square(one)
-    differences = [float(_difference(_view(square, at), other)[0]) for at in range(len(SYMMETRIES))]
+    views = np.concatenate([_view(square, at) for at in range(len(SYMMETRIES))])
+    differences = _difference(views, other)
     at = int(np.argmin(differences))
     if differences[at] > MAX_DIFFERENCE:
         return ""
@@ -205,8 +206,10 @@ def _difference(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDAr
     swap = (first.mean(1) > second.mean(1))[:, None]
     dark, bright = np.where(swap, second, first), np.where(swap, first, second)
     usable = (bright < _BRIGHTEST) & (dark > _DARKEST)
-    ratios = np.where(usable, bright / np.maximum(dark, 1), np.nan)
-    ratios[usable.sum(1) < 40] = 1.0
-    made = np.minimum(dark * np.nanmedian(ratios, axis=1, keepdims=True), 255)
+    ratios = np.sort(np.where(usable, bright / np.maximum(dark, 1), np.inf), axis=1)
+    counts, rows = usable.sum(1), np.arange(len(usable))
+    factors = (ratios[rows, np.maximum(counts - 1, 0) // 2] + ratios[rows, counts // 2]) / 2  # a median, as numpy.nanmedian's
+    factors[counts < 40] = 1.0
+    made = np.minimum(dark * factors[:, None], 255)
     contrast = (made.std(1) + bright.std(1)) / 2 + 16
     return np.asarray(np.abs(made - bright).mean(1) / contrast, np.float32)
