@@ -64,6 +64,13 @@ def cpu_seconds() -> float:
     return waited + ticks / os.sysconf("SC_CLK_TCK")
 
 
+def as_the_command() -> None:
+    """Let this process start workers as ``pipekit`` does, forked from it; other programs get them from a fresh interpreter."""
+    from pipekit import processes
+
+    processes.is_command = lambda: True
+
+
 def tree_memory(pid: int) -> int:
     """Memory of a process and its children in bytes; shared pages count proportionally (PSS)."""
     total = 0

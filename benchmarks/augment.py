@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _common import HERE, cpu_seconds, make_photos, photos_in, run_alone, why_not
+from _common import HERE, as_the_command, cpu_seconds, make_photos, photos_in, run_alone, why_not
 
 COPIES = 3
 SIZE = 150
@@ -105,6 +105,7 @@ def pipekit_stage(folder: Path, out: Path, packed: bool = False) -> float:
     from pipekit.engine.run import run_plan
     from pipekit.pipeline.plan import load_plan
 
+    as_the_command()
     stages: dict[str, Any] = {
         "data": {"use": "import.folders", "path": str(folder), "verify": "none"},
         "augment": {"use": "augment", "ops": "keras_tutorial", "copies": COPIES, "size_hw": [SIZE, SIZE], "packed": packed},

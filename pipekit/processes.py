@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -34,11 +34,17 @@ STARTED_THREADS = frozenset({"tensorflow", "torch", "jax", "onnxruntime"})
 """Libraries whose threads do not survive a fork."""
 
 _asked_for: dict[str, None] = {}
+_foreign: list[str] = []
 
 
 def preload(modules: Iterable[str]) -> None:
     """Let worker processes start with these modules too. It has no effect once the process that they are forked from runs."""
     _asked_for.update(dict.fromkeys(modules))
+
+
+def meet(plugin: str) -> None:
+    """Note that code of a plugin is about to be loaded: what it opens or starts may not survive a fork."""
+    _foreign.append(plugin)
 
 
 def remove_leftovers() -> None:
@@ -152,14 +158,17 @@ def _context() -> BaseContext:
 
 
 def _may_be_forked() -> bool:
-    """Whether the process that workers are forked from may itself be forked from this one: from the command, while it has no
-    thread that could hold a lock. The threads of OpenBLAS, one for each further core, are built to be forked."""
+    """Whether the process that workers are forked from may itself be forked from this one: from the command, before it loads
+    code of plugins, and while it has no thread that could hold a lock. The threads of OpenBLAS are built to be forked: NumPy
+    and OpenCV each have one of it for each further core.
+    """
     import threading
 
-    if threading.active_count() > 1 or not STARTED_THREADS.isdisjoint(sys.modules) or not is_command():
+    if _foreign or threading.active_count() > 1 or not STARTED_THREADS.isdisjoint(sys.modules) or not is_command():
         return False
+    num_libraries = len({"numpy", "cv2"} & sys.modules.keys())
     try:
-        return len(os.listdir("/proc/self/task")) <= (os.cpu_count() or 1)
+        return len(list(Path("/proc/self/task").iterdir())) <= 1 + num_libraries * ((os.cpu_count() or 1) - 1)
     except OSError:
         return False
 
@@ -174,10 +183,10 @@ def _forked() -> Iterator[None]:
     """
     from multiprocessing import resource_tracker, util
 
-    def fork(path: bytes, args: list[str], files: Iterable[int]) -> int:
+    def fork(path: bytes, args: Sequence[Any], passfds: Iterable[int]) -> int:
         pid = os.fork()
         if not pid:
-            _serve(str(args[-1]), files)
+            _serve(str(args[-1]), passfds)
         return pid
 
     for module in PRELOADED:
@@ -199,17 +208,17 @@ def _serve(code: str, files: Iterable[int]) -> NoReturn:
     from multiprocessing import forkserver
 
     try:
-        last = 2
-        for kept in sorted(files):
-            os.closerange(last + 1, kept)
-            last = kept
-        os.closerange(last + 1, os.sysconf("SC_OPEN_MAX"))
+        kept = {0, 1, 2, *files}
+        for number in map(int, os.listdir("/proc/self/fd")):  # noqa: PTH208 (names are numbers)
+            if number not in kept:
+                with contextlib.suppress(OSError):  # of the listing itself
+                    os.close(number)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
         forkserver._forkserver._lock = threading.Lock()  # type: ignore[attr-defined]  # held while this process was forked
         gc.freeze()  # the collector would copy the pages that are shared
-        exec(code, {})  # noqa: S102 (the module's own line)
-    except BaseException:  # noqa: BLE001 (SystemExit is its regular end)
+        exec(code, {})
+    except BaseException:  # SystemExit is its regular end
         pass
     finally:
         os._exit(0)

@@ -67,18 +67,22 @@ class RunContext:
 
     def watch_hashing(self, stage: PlannedStage) -> None:
         """Report progress to listeners while many files are read for the first time."""
-        count, last = 0, time.monotonic()
+        count, num_new, last = 0, 0, time.monotonic()
+
+        def on_new(number: int) -> None:
+            nonlocal num_new
+            before, num_new = num_new, num_new + number
+            if before < MANY_NEW <= num_new:
+                self.prepare_executor()
 
         def on_hash() -> None:
             nonlocal count, last
             count += 1
-            if count == MANY_NEW:
-                self.prepare_executor()
             if time.monotonic() - last > PROGRESS_EVERY_S:
                 last = time.monotonic()
                 self.listener("progress", stage=stage.name, label="reading", done=count, total=None, unit="files")
 
-        self.store.hashes.on_hash = on_hash
+        self.store.hashes.on_new, self.store.hashes.on_hash = on_new, on_hash
         self.store.hashes.threads = self.plan.workers
 
 

@@ -6,6 +6,7 @@ profile, resolution, EXIF orientation.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -170,13 +171,14 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
         at = end
 
 
+_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+"""In compressed data, FF is followed by 00 or by a restart marker; before a marker, any number of FF may stand."""
+
+
 def _end_of_scan(data: bytes, at: int) -> int:
-    """Where the next marker begins: in compressed data, FF is followed by 00 or by a restart marker."""
-    while (at := data.find(b"\xff", at)) >= 0 and at + 1 < len(data):
-        if data[at + 1] != 0 and data[at + 1] != 0xFF and not 0xD0 <= data[at + 1] <= 0xD7:
-            return at
-        at += 1 if data[at + 1] == 0xFF else 2
-    return len(data)
+    """Where the next marker begins."""
+    found = _MARKER.search(data, at)
+    return found.start() if found else len(data)
 
 
 def _jpeg_without(data: bytes) -> bytes:

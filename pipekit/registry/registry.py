@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 import pluggy
 
-from pipekit import hookspecs
+from pipekit import hookspecs, processes
 from pipekit.contract import Params
 from pipekit.errors import PluginError, UserError, did_you_mean, place_text
 from pipekit.files import expanded, use_codecs
@@ -369,6 +369,8 @@ def load_registry(
             registry.note(name, source, "disabled", "disabled by PIPEKIT_DISABLE or --disable", version, module=module)
             continue
         started, loaded_ns = time.perf_counter(), time.time_ns()
+        if not built_in:
+            processes.meet(name)
         try:
             plugin = point.load()
         except (Exception, SystemExit) as error:
@@ -386,6 +388,7 @@ def _load_asked(registry: Registry, asked: str, base_dir: Path, off: set[str]) -
     """Load a plugin by name: an installed one, which was handled already, a file or a module."""
     if any(record.name == asked for record in registry.plugins):
         return
+    processes.meet(asked)
     if not (asked.endswith(".py") or "/" in asked or os.sep in asked):
         if asked in off:
             registry.note(asked, asked, "disabled", "disabled by PIPEKIT_DISABLE or --disable")

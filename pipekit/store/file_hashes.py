@@ -101,12 +101,14 @@ class HashMemory:
 
     Attributes:
         on_hash: called for each file that is hashed.
+        on_new: called with the number of a folder's files that will be hashed, before any thread is started for them.
         states: the state (:func:`pipekit.files.tree_state`) in which each path had the content that :meth:`content` returned;
             "" if it may have another content in the same state.
     """
 
     def __init__(self, path: Path, threads: int = 1, read_only: bool = False) -> None:
         self.on_hash: Callable[[], None] | None = None
+        self.on_new: Callable[[int], None] | None = None
         self.threads = threads
         self.states: dict[str, str] = {}
         self._tree = TreeFolder(path, read_only)
@@ -298,6 +300,8 @@ class HashMemory:
                 hashes[HASH * number : HASH * (number + 1)] = saved.hash(was)
             else:
                 unknown.append(number)
+        if unknown and self.on_new is not None:
+            self.on_new(len(unknown))
         for at in range(0, len(unknown), NEXT_FILES):
             if at and time.monotonic() >= self._may_save:
                 self._save(folder, _settled(listing, hashes, unknown))

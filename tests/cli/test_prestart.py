@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -76,3 +77,56 @@ def test_a_folder_that_was_read_before_starts_nothing(
     assert started == []
     prestart.start_workers_for(str(other), None)
     assert started == ["started"]
+
+
+PIPELINE = """
+SETTINGS
+[stages.data]
+use = "import.folders"
+path = "photos"
+[stages.augment]
+use = "augment"
+"""
+
+
+@pytest.mark.parametrize(
+    ("settings", "given", "starts"),
+    [
+        ("", (None, None), True),
+        ('executor = "processes"', (2, None), True),
+        ('executor = "threads"', (None, None), False),
+        ('executor = "threads"', (None, "auto"), True),
+        ("workers = 1", (None, None), False),
+        ("workers = 1", (2, None), True),
+        ("", (None, "dask"), False),
+        ("stages = 3", (None, None), False),  # a mistake, which the plan will name
+    ],
+)
+def test_a_pipeline_file_with_a_folder_of_many_new_files_does(
+    tmp_path: Path, started: list[str], settings: str, given: tuple[int | None, str | None], starts: bool
+) -> None:
+    files(tmp_path / "photos" / "cat", 10)
+    file = tmp_path / "pipeline.toml"
+    file.write_text(PIPELINE.replace("SETTINGS", settings))
+    prestart.start_workers_for_file(file, *given)
+    assert started == (["started"] if starts else [])
+
+
+def test_the_file_is_asked_for_the_store_of_its_project(
+    tmp_path: Path, started: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipekit.files.trees.SETTLED_S", 0.0)
+    monkeypatch.delenv("PIPEKIT_STORE", raising=False)
+    photos = files(tmp_path / "photos", 10)
+    file = tmp_path / "pipeline.toml"
+    file.write_text(PIPELINE.replace("SETTINGS", ""))
+    with contextlib.closing(Store(tmp_path / ".pipekit")) as store:
+        store.hashes.content(photos)
+    prestart.start_workers_for_file(file, None, None)
+    prestart.start_workers_for_file(tmp_path / "none.toml", None, None)
+    assert started == []
+
+
+def test_a_stage_that_is_not_built_in_asks_for_no_module() -> None:
+    assert list(prestart.preload_of("mine.py:stage")) == []
+    assert "pipekit.recipe.compiled" in prestart.preload_of("augment")
