@@ -2,7 +2,8 @@
 
     python tests/faults/kills.py --n 100 --seed 1               # every fifth with a training, which loads TensorFlow
 
-Most runs start with an empty store. Every third run of images amends the last one instead: the store is kept, an image is
+Most runs start with an empty store; a third of those without a training have so many images that their shards are made in
+processes. Another third amends the last one instead: the store is kept, an image is
 replaced, and what must be shown is what a run with an empty store shows. After a random number of events, and a random
 fraction of a tenth of a second, one of three is killed: the main process, its whole group, or one process that it has
 started. The same command is then run to its end. It must show what an undisturbed run shows, byte for byte, and afterwards
@@ -28,8 +29,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from pipekit import images
+from pipekit.builtin.executors import MANY
 from tests.faults.power_cut import differences, shown
 from tests.faults.project import add_picture, environment, make_project, pipekit
 
@@ -243,6 +248,43 @@ class Amending(Killing):
         return {name: data for name, data in found.items() if ".kept/" not in name}
 
 
+class InProcesses(Killing):
+    """A project of so many small images that its shards are made in processes, which are forked from a fork of the command."""
+
+    of = "processes"
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.project, self.chance = folder / "project", random.Random(seed)
+        self.environ = environment(folder)
+        for number in range(MANY + 10):
+            pixels = np.random.default_rng(number).integers(0, 256, (24, 24, 3), np.uint8)
+            path = self.project / "images" / f"class_{number % 2}" / f"{number:03}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            images.write(path, pixels)
+        (self.project / "pipeline.toml").write_text(FEW_STAGES)
+        self.num_events = self.calm()
+        self._expected = shown(self.project)
+
+
+FEW_STAGES = """
+name = "faults"
+workers = 2
+shard_size = 64
+[stages.data]
+use = "import.folders"
+path = "images"
+[stages.split]
+use = "split"
+[stages.inspect]
+use = "inspect"
+dataset = "split"
+[stages.augment]
+use = "augment"
+dataset = "split"
+ops = "light"
+"""
+
+
 # --- all kills -----------------------------------------------------------------------------------------------------------
 
 
@@ -257,6 +299,7 @@ def run_kills(count: int, seed: int, every: int = 5, minutes: float = 1e9) -> li
     with tempfile.TemporaryDirectory(prefix="kills-") as made:
         of_images = Killing(Path(made) / "images", seed, num_images=21, embedding=True)
         of_amended = Amending(Path(made) / "amended", seed, num_images=21, embedding=True)
+        in_processes = InProcesses(Path(made) / "processes", seed)
         of_training = Killing(Path(made) / "training", seed, training=True, num_images=21) if every else of_images
         print(f"{len(of_images.expected()):,} and {len(of_training.expected()):,} files shown; {count} kills, seed {seed}")
         turns = Counter[Killing]()
@@ -264,12 +307,12 @@ def run_kills(count: int, seed: int, every: int = 5, minutes: float = 1e9) -> li
             if time.monotonic() - begun > 60 * minutes:
                 break
             trains = bool(every) and number % every == every - 1
-            killing = of_training if trains else of_amended if number % 3 == 2 else of_images
+            killing = of_training if trains else (of_images, in_processes, of_amended)[number % 3]
             target = TARGETS[turns[killing] % len(TARGETS)]  # in turn in each pipeline
             turns[killing] += 1
             found.append(killing.try_kill(killing.next_kill(target)))
             print(f"{number + 1:>4} {found[-1].kill} {found[-1].outcome:<26} {'; '.join(found[-1].wrong)}", flush=True)
-        for killing in dict.fromkeys((of_images, of_amended, of_training)):
+        for killing in dict.fromkeys((of_images, in_processes, of_amended, of_training)):
             verified = pipekit(killing.project, killing.environ, "verify")
             if verified.code:
                 print(f"verify: {verified.last}")

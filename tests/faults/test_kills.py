@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.kills import TARGETS, Killing, processes_of, semaphores_of, start
+from tests.faults.kills import TARGETS, InProcesses, Killing, processes_of, semaphores_of, start
 from tests.faults.power_cut import Size, make_project, shown
 
 KILLS = 3
@@ -70,3 +70,10 @@ def test_a_kill_of_one_process_changes_nothing_and_leaves_nothing(tmp_path_facto
     killing = Killing(tmp_path_factory.mktemp("k"), seed=3, training=False, num_images=12)
     results = [killing.try_kill(killing.next_kill(target)) for target in TARGETS if target != "group"]
     assert [result.wrong for result in results] == [(), ()]
+
+
+def test_kills_of_a_run_in_processes_change_nothing_and_leave_nothing(tmp_path_factory: pytest.TempPathFactory) -> None:
+    killing = InProcesses(tmp_path_factory.mktemp("p"), seed=1)
+    results = [killing.try_kill(killing.next_kill(target)) for target in TARGETS]
+    assert [result.wrong for result in results] == [(), (), ()]
+    assert results[-1].outcome.startswith("lost a process")
