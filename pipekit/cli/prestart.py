@@ -27,6 +27,7 @@ def start_workers_for_file(file: Path, workers: int | None, executor: str | None
     """The same for a pipeline file with a stage whose ``path`` is such a folder. What is wrong in the file is said later."""
     import tomllib
 
+    file = file / "pipeline.toml" if file.is_dir() else file
     try:
         table = tomllib.loads(file.read_text("utf-8"))
     except (OSError, ValueError):
