@@ -54,12 +54,12 @@ def symmetric_pairs_since(prints: Prints, max_distance_bits: int, notes: bytes |
     new = np.flatnonzero(places < 0)
     found = []
     if len(new) * 20 > len(names):
-        codes, kept = _hashes(prints.pixels[order])
+        codes, kept = _hashes(prints.pixels, order)
         plain = np.where(kept, codes[0], PLAIN)
         candidates = _candidates(codes, kept, max_distance_bits)
     else:
         found.append(known.pairs_among(places))
-        codes, kept = _hashes(prints.pixels[order[new]])
+        codes, kept = _hashes(prints.pixels, order[new])
         plain = hashed[places] if len(hashed) else np.empty(0, np.uint64)
         plain[new] = np.where(kept, codes[0], PLAIN)
         candidates = _with_all(plain, new, codes, max_distance_bits)
@@ -116,23 +116,30 @@ def _view(square: NDArray[Any], number: int) -> NDArray[Any]:
     return (turned[:, ::-1] if number & 2 else turned).reshape(len(square), -1)
 
 
-def _hashes(pixels: NDArray[np.uint8]) -> tuple[list[Codes], NDArray[np.bool_]]:
-    """63 signs of low frequencies, for each symmetry; and which images have enough contrast."""
-    low = np.empty((len(pixels), 8, 8), np.float32)
-    kept = np.zeros(len(pixels), np.bool_)
+def _hashes(pixels: NDArray[np.uint8], order: Indices) -> tuple[list[Codes], NDArray[np.bool_]]:
+    """63 signs of low frequencies, for each symmetry; and which images have enough contrast.
+
+    Args:
+        pixels: all miniatures.
+        order: the images, as indices into ``pixels``.
+    """
+    kept = np.zeros(len(order), np.bool_)
+    codes = [np.empty(len(order), np.uint64) for _ in SYMMETRIES]
     at = np.arange(MINIATURE_PX)
     wave = np.cos(np.pi * (2 * at + 1) * np.arange(8)[:, None] / (2 * MINIATURE_PX)).astype(np.float32)
-    for start in range(0, len(pixels), 8192):
-        values = _centred(pixels[start : start + 8192])
-        kept[start : start + 8192] = values.any(1)
-        low[start : start + 8192] = wave @ values.reshape(-1, MINIATURE_PX, MINIATURE_PX) @ wave.T
     sign = np.where(np.arange(8) % 2, -1, 1).astype(np.float32)
-    codes = []
-    for turned in (low, low.transpose(0, 2, 1)):
-        for across, down in ((1, 1), (sign, 1), (1, sign), (sign, sign)):
-            moved = turned * across * (down if isinstance(down, int) else down[:, None])
-            bits = np.packbits(moved.reshape(len(low), 64) > 0, axis=1)
-            codes.append(bits.view(">u8")[:, 0].astype(np.uint64) & np.uint64(2**63 - 1))  # the mean is 0
+    for start in range(0, len(order), 8192):  # in memory, a block's frequencies are twice as large as its miniatures
+        block = slice(start, start + 8192)
+        values = _centred(pixels[order[block]])
+        kept[block] = values.any(1)
+        low = wave @ values.reshape(-1, MINIATURE_PX, MINIATURE_PX) @ wave.T
+        number = 0
+        for turned in (low, low.transpose(0, 2, 1)):
+            for across, down in ((1, 1), (sign, 1), (1, sign), (sign, sign)):
+                moved = turned * across * (down if isinstance(down, int) else down[:, None])
+                bits = np.packbits(moved.reshape(len(low), 64) > 0, axis=1)
+                codes[number][block] = bits.view(">u8")[:, 0].astype(np.uint64) & np.uint64(2**63 - 1)  # the mean is 0
+                number += 1
     return codes, kept
 
 

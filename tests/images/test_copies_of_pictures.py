@@ -117,7 +117,7 @@ def test_notes_change_no_pair_and_save_hashing(cat: Any, monkeypatch: pytest.Mon
     assert {(number, number + 24) for number in range(24)} <= {tuple(pair) for pair in whole.tolist()}
     _, notes = symmetric_pairs_since(near_duplicates.unpacked(made[:-1]), 6, None)
     hashed, hashes = list[int](), symmetric_copies._hashes
-    monkeypatch.setattr(symmetric_copies, "_hashes", lambda pixels: hashed.append(len(pixels)) or hashes(pixels))
+    monkeypatch.setattr(symmetric_copies, "_hashes", lambda pixels, order: hashed.append(len(order)) or hashes(pixels, order))
     pairs, after = symmetric_pairs_since(near_duplicates.unpacked(made), 6, notes)
     assert pairs.tolist() == whole.tolist()
     assert after == everything, "the notes do not depend on the history"
