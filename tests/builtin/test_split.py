@@ -577,8 +577,9 @@ def items_with(count: int) -> Items:
 @pytest.mark.parametrize("folds", [0, 5])
 def test_a_first_split_makes_no_objects_for_each_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folds: int) -> None:
     """Ids, labels and lines as objects took 2 kB an image."""
-    from pipekit.builtin.split import split_file
+    from pipekit.builtin.split import groups, split_file
 
+    monkeypatch.setattr(groups, "BATCH", 50)
     monkeypatch.setattr(split_file, "CHUNK", 50)
     monkeypatch.setattr(split_file, "MAX_SPLICED", 50)
     peaks = []

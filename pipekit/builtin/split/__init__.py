@@ -129,7 +129,8 @@ def outside_state(params: SplitParams) -> str:
 def _file_state(path: Path) -> str:
     """The split file's content as a hash; "" where there is no file."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return ""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -70,7 +70,7 @@ class Items:
     """The samples to split, in the order of their ids, reduced to what the split needs.
 
     Attributes:
-        columns: of the whole dataset, in the order of its parts.
+        columns: those of the whole dataset that are needed further, in the order of its parts.
         order: these samples, as indices into the columns.
         ids: of each, each read from the columns when it is asked for.
         names, contents: ``(N, 2) uint64``, hashes of the ids and of the files' hashes; 0 where there is none.
@@ -122,6 +122,28 @@ class Items:
         """What the random order of groups depends on: the group, or the content, or the id if the content is unknown."""
         return str(self.groups.names[self.groups.codes[number]]) or self.sha256(number) or self.ids[number]
 
+    def keys(self, numbers: Indices) -> Iterator[str]:
+        """:meth:`key` of some samples."""
+        for some in batches(numbers):
+            groups = map(self.groups.names.__getitem__, self.groups.codes[some].tolist())
+            for number, group, sha256 in zip(some.tolist(), groups, self.sha256s(some), strict=True):
+                yield str(group) or sha256 or self.ids[number]
+
+    def sha256s(self, numbers: Indices) -> Sequence[str]:
+        """:meth:`sha256` of some samples."""
+        return Chosen(self.columns["sha256"], self.order[numbers])
+
+
+BATCH = 10_000
+"""Number of samples that are objects at once."""
+
+FURTHER = ("id", "sha256", "stem", "marked", "row")
+"""Columns that are needed once the samples are in the order of their ids; the others are then in memory no longer."""
+
+
+def batches(numbers: Indices) -> Iterator[Indices]:
+    return (numbers[at : at + BATCH] for at in range(0, len(numbers), BATCH))
+
 
 MOST_INTERVALS, FEWEST_IN_ONE = 20, 10
 """Maximum number of intervals that numbers are stratified by, and the fewest images of each."""
@@ -151,6 +173,7 @@ def items_of(dataset: Dataset, excluded: Exclusions, column: str, pattern: str) 
         order = order[np.array([not excluded.leaves_out(*pair) for pair in pairs], np.bool_)]
     labels, givens, groups = (columns[name][order] for name in ("label", "given", "group"))
     hashes_of = columns["name"][order], columns["content"][order]
+    columns = replace(columns, columns={name: columns[name] for name in FURTHER})
     items = Items(columns, order, Chosen(ids, order), *hashes_of, labels, givens, groups, task=dataset.task)
     if len(items) and (column or pattern) and not any(items.groups.names[code] for code in distinct(items.groups.codes)[0]):
         if column:

@@ -218,7 +218,7 @@ class SplitFile:
 
     def _merge(self, path: Path, news: Iterable[Remembered]) -> bytes | None:
         """Write the lines of the file and new ones, in the order of ids."""
-        made, is_plain = Joined(), True
+        made, is_plain = Joined(path.parent), True
 
         def pieces() -> Iterator[bytes]:
             nonlocal is_plain
