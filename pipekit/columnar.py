@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 
-from pipekit.files.buffers import Growing, Mapped, release
+from pipekit.files.buffers import MANY, Folder, Growing, Mapped, release
 
 if TYPE_CHECKING:
     import numpy as np
@@ -292,7 +291,7 @@ class Revision:
         return b"".join(b"%d:%b" % (len(piece), piece) for piece in pieces)
 
 
-def joined(blocks: Iterable[Mapping[str, Column]], folder: Folder = None) -> dict[str, Column]:
+def joined(blocks: Iterable[Mapping[str, Column]], folder: Folder | None = None) -> dict[str, Column]:
     """Blocks of the same columns, one below the other. Each may go when the next one comes: memory holds one more.
 
     Args:
@@ -304,18 +303,15 @@ def joined(blocks: Iterable[Mapping[str, Column]], folder: Folder = None) -> dic
     return made.columns()
 
 
-Folder: TypeAlias = "str | os.PathLike[str] | None"
-
-
 class Joined:
     """Collects blocks of the same columns, one below the other.
 
     Args:
-        folder: on its disk, large columns are files without a name, which are mapped; None: all are in memory.
+        folder: on its disk, columns of many rows are files without a name, which are mapped; None: all are in memory.
     """
 
-    def __init__(self, folder: Folder = None) -> None:
-        self._folder = folder
+    def __init__(self, folder: Folder | None = None) -> None:
+        self._folder, self._num_rows = folder, 0
         self._waiting: list[Mapping[str, Column]] = []
         self._columns: dict[str, _Joined] = {}
 
@@ -326,7 +322,11 @@ class Joined:
 
     def _join(self) -> None:
         for name, column in self._waiting[0].items() if self._waiting else ():
-            self._columns.setdefault(name, _Joined(column, self._folder)).add([block[name] for block in self._waiting])
+            self._columns.setdefault(name, _Joined(column)).add([block[name] for block in self._waiting])
+        self._num_rows += sum(len(next(iter(block.values()))) for block in self._waiting if block)
+        if self._folder is not None and self._num_rows >= MANY:
+            for joined_column in self._columns.values():
+                joined_column.move_to(self._folder)
         self._waiting.clear()
 
     def columns(self) -> dict[str, Column]:
@@ -341,8 +341,8 @@ AT_ONCE = 256
 class _Joined:
     """A column of blocks, in buffers that grow where they are."""
 
-    def __init__(self, first: Column, folder: Folder) -> None:
-        self._first, self._numbers, self._data = first, Growing(folder), Growing(folder)
+    def __init__(self, first: Column) -> None:
+        self._first, self._numbers, self._data = first, Growing(), Growing()
         self._texts: dict[str, int] = {}
         self._maps: dict[tuple[str, ...], NDArray[np.int32] | None] = {}
 
@@ -350,11 +350,16 @@ class _Joined:
         import numpy as np
 
         if isinstance(self._first, Texts):
-            self._data += b"".join(one.data for one in some)
+            self._data.add(b"".join(one.data for one in some))
             arrays = [one.sizes for one in some]
         else:
             arrays = [self._codes(one) for one in some] if isinstance(self._first, Few) else list(some)
-        self._numbers += np.concatenate(arrays).data
+        self._numbers.add(np.concatenate(arrays).data)
+
+    def move_to(self, folder: Folder) -> None:
+        """Collect the column in files from now on."""
+        self._numbers.move_to(folder)
+        self._data.move_to(folder)
 
     def _codes(self, column: Few) -> NDArray[np.int32]:
         """The codes of a block among all texts so far."""
@@ -416,6 +421,11 @@ def to_bytes(columns: Mapping[str, Column], before: bytes = b"") -> bytes:
     Args:
         before: bytes to begin with.
     """
+    return b"".join(pieces_of(columns, before))
+
+
+def pieces_of(columns: Mapping[str, Column], before: bytes = b"") -> list[Any]:
+    """:func:`to_bytes` in pieces."""
     head: list[Any] = []
     pieces: list[Any] = []
     for name, column in columns.items():
@@ -428,7 +438,7 @@ def to_bytes(columns: Mapping[str, Column], before: bytes = b"") -> bytes:
         else:
             head.append([name, column.dtype.str, *column.shape])
             pieces.append(flat(column))
-    return b"".join([before, json.dumps(head, separators=(",", ":")).encode("ascii"), b"\n", *pieces])
+    return [before, json.dumps(head, separators=(",", ":")).encode("ascii"), b"\n", *pieces]
 
 
 def flat(array: NDArray[Any]) -> memoryview:

@@ -339,7 +339,7 @@ class Mapper:
         use(Path(path))
         return self.run.store.checked(path)
 
-    def remember(self, name: str, data: bytes) -> None:
+    def remember(self, name: str, data: bytes | bytearray | memoryview) -> None:
         self.run.store.write_checked(self._note(name), data)
 
     def _note(self, name: str) -> str:

@@ -22,7 +22,7 @@ import orjson
 
 from pipekit.columnar import Column, Few, Texts, flat, joined
 from pipekit.files import Buffer
-from pipekit.files.buffers import Mapped, Placed
+from pipekit.files.buffers import MANY, Mapped, Placed
 from pipekit.store.columns import HASH_BYTES
 from pipekit.store.leases import use
 from pipekit.store.store import DISK_ERRORS, Store, translate_os_error
@@ -361,7 +361,8 @@ class _Mixed:
     def _gathered(self, source: _Source, sizes: Sequence[int], loose: Mapping[int, memoryview]) -> bytearray | Mapped:
         """Bytes of all parts: those of the pack, whose blocks have these sizes, and those of the others."""
         ends = list(accumulate(len(loose[n]) if place < 0 else sizes[place] for n, place in enumerate(self.places)))
-        made, begins = Placed(ends[-1], self.folder), [0, *accumulate(sizes)]
+        folder = self.folder if sum(self.head.counts) >= MANY else None
+        made, begins = Placed(ends[-1], folder), [0, *accumulate(sizes)]
         for first, end, part in self.runs:
             size = begins[end] - begins[first]
             if part >= 0:

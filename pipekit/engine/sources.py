@@ -107,7 +107,7 @@ def _has_paths(column: Any) -> bool:
         ends = end + sizes.cumsum(dtype="int64")
         found = found or bool(np.isin(octets[(ends - sizes)[sizes > 0]], (ord("/"), ord("@"))).any())
         end = int(ends[-1])
-    release(column.data)
+        release(column.data)
     return found
 
 

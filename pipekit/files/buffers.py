@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Callable
-from typing import Any, BinaryIO, cast
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, BinaryIO, TypeAlias, cast
 
-LARGE_BYTES = 4 << 20
-"""Size from which a buffer is a file: the hashes of 60,000 images are in memory, those of 70,000 are not."""
+Buffer: TypeAlias = bytes | bytearray | memoryview
+
+Folder: TypeAlias = "str | os.PathLike[str]"
+"""A folder; files without a name are on its disk."""
+
+MANY = 100_000
+"""Number of rows from which their columns are mapped."""
 
 STEP_BYTES = 1 << 20
 """Number of bytes that are copied at once."""
@@ -39,8 +44,7 @@ class Mapped(mmap.mmap):
             self.madvise(mmap.MADV_DONTNEED)
 
 
-def new_file(folder: str | os.PathLike[str]) -> BinaryIO:
-    """A file without a name on the disk of a folder."""
+def _new_file(folder: Folder) -> BinaryIO:
     import tempfile
 
     os.makedirs(folder, exist_ok=True)  # noqa: PTH103
@@ -48,36 +52,38 @@ def new_file(folder: str | os.PathLike[str]) -> BinaryIO:
 
 
 class Growing:
-    """Bytes that come one after the other.
+    """Bytes that come one after the other."""
 
-    Args:
-        folder: where a large buffer is a file; None: all are in memory.
-    """
-
-    def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
-        self._folder, self._data = folder, bytearray()
+    def __init__(self) -> None:
+        self._data = bytearray()
         self._file: BinaryIO | None = None
 
-    def __iadd__(self, data: Any) -> Growing:
-        if self._file is not None:
+    def add(self, data: Any) -> None:
+        if self._file is None:
+            self._data += data
+        else:
             self._file.write(data)
-            return self
-        self._data += data
-        if self._folder is not None and len(self._data) >= LARGE_BYTES:
-            self._file = new_file(self._folder)
+
+    def move_to(self, folder: Folder) -> None:
+        """Collect them in a file from now on."""
+        if self._file is None:
+            self._file = _new_file(folder)
             self._file.write(self._data)
             self._data = bytearray()
-        return self
 
     def whole(self) -> bytearray | Mapped:
-        return self._data if self._file is None else Mapped.of(self._file)
+        return Mapped.of(self._file) if self._file is not None and self._file.tell() else self._data
 
 
 class Placed:
-    """Bytes of a known number that come in any order; see :class:`Growing`."""
+    """Bytes of a known number that come in any order.
 
-    def __init__(self, size: int, folder: str | os.PathLike[str] | None = None) -> None:
-        self._file = new_file(folder) if folder is not None and size >= LARGE_BYTES else None
+    Args:
+        folder: where they are collected in a file; None: in memory.
+    """
+
+    def __init__(self, size: int, folder: Folder | None = None) -> None:
+        self._file = None if folder is None or not size else _new_file(folder)
         self._data = bytearray(size if self._file is None else 0)
 
     def fill(self, at: int, size: int, into: Callable[[memoryview], object]) -> None:
@@ -102,7 +108,33 @@ class Placed:
         return self._data if self._file is None else Mapped.of(self._file)
 
 
-def release(data: object) -> None:
-    """Give the memory of mapped bytes back."""
-    if isinstance(data, Mapped):
+def joined_pieces(pieces: Sequence[Buffer], folder: Folder) -> Buffer:
+    """Pieces as one; if they are large, without their memory."""
+    if sum(map(len, pieces)) < STEP_BYTES:
+        return b"".join(pieces)
+    made = Growing()
+    made.move_to(folder)
+    for piece in in_steps(pieces):
+        made.add(piece)
+    return memoryview(made.whole())
+
+
+def release(data: Any) -> None:
+    """Give the memory of mapped bytes back; of an array, or a view, of such bytes too. Nothing happens to others."""
+    while data is not None and not isinstance(data, Mapped):
+        data = data.obj if isinstance(data, memoryview) else getattr(data, "base", None)
+    if data is not None:
         data.release()
+
+
+def in_steps(pieces: Iterable[Buffer]) -> Iterator[Buffer]:
+    """Pieces of memory; large ones step by step, each of which is in memory no longer when the next one is taken."""
+    for piece in pieces:
+        if len(piece) <= STEP_BYTES:
+            yield piece
+            release(piece)
+            continue
+        view = memoryview(piece)
+        for begin in range(0, len(view), STEP_BYTES):
+            yield view[begin : begin + STEP_BYTES]
+            release(view)

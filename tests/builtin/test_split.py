@@ -567,11 +567,11 @@ def items_with(count: int) -> Items:
     """Images of ten classes, without groups, each with another content."""
     ids = [f"class{number % 10}/{number:07d}.jpg" for number in range(count)]
     hashes = [f"{number:064x}" for number in range(count)]
-    columns = Columns({"id": Texts.of(ids), "sha256": Texts.of(hashes)}, [count], lambda part, places: ())
+    of_texts = {"name": short_hashes(ids), "content": short_hashes(hashes)}
+    columns = Columns({"id": Texts.of(ids), "sha256": Texts.of(hashes), **of_texts}, [count], lambda part, places: ())
     order = columns["id"].sorted_order()
-    names, contents = short_hashes(ids)[order], short_hashes(hashes)[order]
     none, labels = Few.of([""] * count), Few.of(name.partition("/")[0] for name in ids)
-    return Items(columns, order, Chosen(columns["id"], order), names, contents, labels[order], none, none)
+    return Items(columns, order, Chosen(columns["id"], order), labels[order], none, none)
 
 
 @pytest.mark.parametrize("folds", [0, 5])

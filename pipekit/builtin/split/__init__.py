@@ -302,7 +302,7 @@ def _is_one_group(items: Items, group: Sequence[int]) -> bool:
 
 def _copies_number(items: Items, group: list[int]) -> int:
     """A number for images that are copies, made from their content, so that it changes only if a further copy is there."""
-    contents, names = items.contents[group], items.names[group]
+    names, contents = items.hashes_of(group)
     return min(int((content if content.any() else name)[0]) for content, name in zip(contents, names, strict=True)) >> 12
 
 

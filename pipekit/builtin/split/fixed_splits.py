@@ -84,7 +84,7 @@ def assign(items: Items, groups: Sequence[Sequence[int]], memory: SplitFile, req
         UserError: a requested split would be empty.
     """
     warnings: list[str] = []
-    known = memory.find_all(items.names, items.contents)
+    known = memory.find_all(items.names, items.contents) if len(memory) else np.full(len(items), -1, np.int64)
     given = _codes(items.givens, PLACES)
     base = _base_places(items, groups, given, _at(memory.splits, known, PLACES), request, warnings)
     folds, places = np.zeros(len(items), np.int32), base

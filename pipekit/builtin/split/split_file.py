@@ -25,9 +25,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipekit.builtin.split.groups import Hashes
-from pipekit.columnar import Few, Joined, from_bytes, joined, short_hashes, to_bytes
+from pipekit.columnar import Few, Joined, from_bytes, joined, pieces_of, short_hashes, to_bytes
 from pipekit.errors import UserError
-from pipekit.files import PlainTable, plain_rows
+from pipekit.files import Buffer, PlainTable, plain_rows
+from pipekit.files.buffers import joined_pieces
 from pipekit.images.near_duplicates import Indices
 from pipekit.owners import new_owner, remove_abandoned
 
@@ -176,7 +177,7 @@ class SplitFile:
 
     # --- writing ---
 
-    def write(self, path: Path, news: Iterable[Remembered]) -> tuple[bool, bytes | None]:
+    def write(self, path: Path, news: Iterable[Remembered]) -> tuple[bool, Buffer | None]:
         """Add lines and write the file atomically. An unchanged file is not touched.
 
         Args:
@@ -216,7 +217,7 @@ class SplitFile:
         both = joined([{name: column[kept] for name, column in self._columns.items()}, _columns_of(news)])
         return to_bytes({name: column[order] for name, column in cast("dict[str, Any]", both).items()}, digest)
 
-    def _merge(self, path: Path, news: Iterable[Remembered]) -> bytes | None:
+    def _merge(self, path: Path, news: Iterable[Remembered]) -> Buffer | None:
         """Write the lines of the file and new ones, in the order of ids."""
         made, is_plain = Joined(path.parent), True
 
@@ -230,7 +231,7 @@ class SplitFile:
                 yield data
 
         digest = _put(path, pieces())
-        return to_bytes(made.columns(), digest) if is_plain else None
+        return joined_pieces(pieces_of(made.columns(), digest), path.parent) if is_plain else None
 
 
 FEW = 20
