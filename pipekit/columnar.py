@@ -311,19 +311,20 @@ class Joined:
     """
 
     def __init__(self, folder: Folder | None = None) -> None:
-        self._folder, self._num_rows = folder, 0
+        self._folder, self._num_rows, self._num_waiting = folder, 0, 0
         self._waiting: list[Mapping[str, Column]] = []
         self._columns: dict[str, _Joined] = {}
 
     def add(self, block: Mapping[str, Column]) -> None:
         self._waiting.append(block)
-        if len(self._waiting) == AT_ONCE:
+        self._num_waiting += len(next(iter(block.values()))) if block else 0
+        if len(self._waiting) == AT_ONCE or self._num_waiting >= ROWS_AT_ONCE:
             self._join()
 
     def _join(self) -> None:
         for name, column in self._waiting[0].items() if self._waiting else ():
             self._columns.setdefault(name, _Joined(column)).add([block[name] for block in self._waiting])
-        self._num_rows += sum(len(next(iter(block.values()))) for block in self._waiting if block)
+        self._num_rows, self._num_waiting = self._num_rows + self._num_waiting, 0
         if self._folder is not None and self._num_rows >= MANY:
             for joined_column in self._columns.values():
                 joined_column.move_to(self._folder)
@@ -334,8 +335,8 @@ class Joined:
         return {name: column.whole() for name, column in self._columns.items()}
 
 
-AT_ONCE = 256
-"""Number of blocks that are joined at once, which takes half the time of one at a time."""
+AT_ONCE, ROWS_AT_ONCE = 256, 50_000
+"""Number of blocks that are joined at once, which takes half the time of one at a time; or of their rows."""
 
 
 class _Joined:
@@ -359,7 +360,8 @@ class _Joined:
     def move_to(self, folder: Folder) -> None:
         """Collect the column in files from now on."""
         self._numbers.move_to(folder)
-        self._data.move_to(folder)
+        if isinstance(self._first, Texts):
+            self._data.move_to(folder)
 
     def _codes(self, column: Few) -> NDArray[np.int32]:
         """The codes of a block among all texts so far."""

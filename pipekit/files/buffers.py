@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import mmap
 import os
+import sys
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from typing import Any, BinaryIO, TypeAlias, cast
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
@@ -30,6 +33,7 @@ class Mapped(mmap.mmap):
         file.flush()
         made = cls(file.fileno(), 0, access=mmap.ACCESS_READ)
         made.file = file
+        weakref.finalize(made, file.close)
         return made
 
     def piece(self, begin: int, end: int) -> bytes:
@@ -47,8 +51,24 @@ class Mapped(mmap.mmap):
 def _new_file(folder: Folder) -> BinaryIO:
     import tempfile
 
+    _return_arrays()
     os.makedirs(folder, exist_ok=True)  # noqa: PTH103
     return cast("BinaryIO", tempfile.TemporaryFile(dir=folder))
+
+
+@cache
+def _return_arrays() -> None:
+    """Let glibc return the memory of each freed array. By itself it keeps those of up to 32 MB: 80 MB at a million images."""
+    if sys.platform == "linux":
+        import ctypes
+
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+        if mallopt is not None:
+            mallopt(M_MMAP_THRESHOLD, STEP_BYTES // 2)
+
+
+M_MMAP_THRESHOLD = -3
+"""In ``malloc.h``: the size from which an allocation is a mapping by itself."""
 
 
 class Growing:
@@ -72,7 +92,11 @@ class Growing:
             self._data = bytearray()
 
     def whole(self) -> bytearray | Mapped:
-        return Mapped.of(self._file) if self._file is not None and self._file.tell() else self._data
+        if self._file is not None and self._file.tell():
+            return Mapped.of(self._file)
+        if self._file is not None:
+            self._file.close()
+        return self._data
 
 
 class Placed:
