@@ -90,7 +90,7 @@ class Texts:
         return order
 
     def _words(self, numbers: NDArray[np.int64], at: int) -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
-        """Of each text, eight bytes from a byte on as a number, zeros behind its end; and how many of them are its own."""
+        """Eight bytes of each text from a byte on as a number, zeros behind its end; and how many of them are its own."""
         import numpy as np
 
         data = self.data if len(self.data) >= 8 else bytes(self.data) + bytes(8)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pipekit.builtin.split.allocate import Singles, Unit, by_hash, positions_of, stratified
 from pipekit.builtin.split.groups import Items, batches
 from pipekit.builtin.split.iterative import iterative
-from pipekit.builtin.split.split_file import Remembered, SplitFile
+from pipekit.builtin.split.split_file import Remembered, SplitFile, equal_rows
 from pipekit.columnar import Chosen, Few, distinct
 from pipekit.contract import Call
 from pipekit.errors import UserError
@@ -128,7 +128,7 @@ def _new(items: Items, given: Codes, places: Codes, folds: Codes, memory: SplitF
     if not has.any():
         return np.flatnonzero(~came)
     lines = np.where(has, known, 0)
-    same = has & (memory.names[lines] == items.names).all(1) & (memory.contents[lines] == items.contents).all(1)
+    same = has & equal_rows(memory.names, lines, items.names) & equal_rows(memory.contents, lines, items.contents)
     same &= _codes(items.labels, memory.labels.names) == memory.labels.codes[lines]
     same &= np.isin(items.labels.codes, [n for n, name in enumerate(items.labels.names) if name in memory.labels.names])
     same &= _at(memory.splits, known, PLACES) == places
