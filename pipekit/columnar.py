@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 
+from pipekit.files.buffers import MANY, Folder, Growing, Mapped, release
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -25,7 +27,7 @@ class Texts:
     """
 
     sizes: NDArray[np.uint32]
-    data: bytes | bytearray
+    data: bytes | bytearray | Mapped
 
     @classmethod
     def of(cls, values: Iterable[str]) -> Texts:
@@ -39,7 +41,13 @@ class Texts:
 
     def __getitem__(self, number: int) -> str:
         end = int(self._ends[number])
-        return self.data[end - int(self.sizes[number]) : end].decode("utf-8", "surrogatepass")
+        return self._reader(end - int(self.sizes[number]), end).decode("utf-8", "surrogatepass")
+
+    @property
+    def _reader(self) -> Callable[[int, int], bytes | bytearray]:
+        """Reads the bytes between two places."""
+        data = self.data
+        return data.piece if isinstance(data, Mapped) else lambda begin, end: data[begin:end]
 
     def take(self, numbers: Iterable[int]) -> list[str]:
         """The texts with these numbers."""
@@ -48,37 +56,58 @@ class Texts:
     def tolist(self) -> list[str]:
         ends: list[int] = self._ends.tolist()
         starts = [0, *ends[:-1]]
-        if self.data.isascii():
-            text = self.data.decode("ascii")
+        data = self.data[:] if isinstance(self.data, Mapped) else self.data
+        if data.isascii():
+            text = data.decode("ascii")
             return [text[start:end] for start, end in zip(starts, ends, strict=False)]
-        return [self.data[start:end].decode("utf-8", "surrogatepass") for start, end in zip(starts, ends, strict=False)]
+        return [data[start:end].decode("utf-8", "surrogatepass") for start, end in zip(starts, ends, strict=False)]
 
     def sorted_order(self) -> NDArray[np.int64]:
         """The numbers of the texts in the order in which Python sorts them, without an object for each text.
 
         UTF-8 sorts like the code points. Eight bytes of all texts are compared first, then the next eight of those that are
-        equal so far.
+        equal so far: of many, some groups of equal ones after the others.
         """
         import numpy as np
 
-        padded = np.frombuffer(self.data + bytes(8), np.uint8)
-        words = np.ndarray((len(self.data) + 1,), ">u8", padded, strides=(1,))  # eight bytes from each byte on
-        starts, at = self._ends - self.sizes, 0
-        order, tied, group = np.arange(len(self)), np.arange(len(self)), np.zeros(len(self), np.int64)
-        while len(tied):  # the places in `order` of texts that are equal to another one so far, group by group
+        order = np.arange(len(self))
+        # Places in `order` of texts that are equal to another one up to a byte, group by group; the group of each; that byte.
+        waiting = [(np.arange(len(self), dtype=np.int32), np.zeros(len(self), np.int32), 0)] if len(self) else []
+        while waiting:
+            tied, group, at = waiting.pop()
             some = order[tied]
-            left = np.clip(self.sizes[some] - np.int64(at), 0, 8)
-            spare = (8 * np.maximum(8 - left, 1)).astype(np.uint64)  # a shift by 64 bits is not defined
-            word = words[np.minimum(starts[some] + at, len(self.data))].astype(np.uint64)
-            word = np.where(left == 8, word, np.where(left == 0, 0, word >> spare << spare))
+            word, left = self._words(some, at)
             sorting = np.lexsort((left, word, group))  # of texts that differ in zero bytes at the end, the shorter is first
             order[tied] = some[sorting]
             group, word, left = group[sorting], word[sorting], left[sorting]
             same = (np.diff(group) == 0) & (np.diff(word) == 0) & (left[1:] == 8) & (left[:-1] == 8)
+            del some, sorting, word, left
             starts_new = np.concatenate([[True], ~same])
             kept = np.concatenate([same, [False]]) | ~starts_new
-            group, tied, at = np.cumsum(starts_new)[kept], tied[kept], at + 8
+            group, tied = np.cumsum(starts_new, dtype=np.int32)[kept], tied[kept]
+            waiting += [(tied[begin:end], group[begin:end], at + 8) for begin, end in _runs(group)]
+        release(self.data)
         return order
+
+    def _words(self, numbers: NDArray[np.int64], at: int) -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
+        """Eight bytes of each text from a byte on as a number, zeros behind its end; and how many of them are its own."""
+        import numpy as np
+
+        data = self.data if len(self.data) >= 8 else bytes(self.data) + bytes(8)
+        last = len(data) - 8
+        words = np.ndarray((last + 1,), ">u8", data, strides=(1,))  # eight bytes from each byte on
+        found, own = np.empty(len(numbers), np.uint64), np.empty(len(numbers), np.uint8)
+        for begin in range(0, len(numbers), _SORTED_AT_ONCE):
+            some = numbers[begin : begin + _SORTED_AT_ONCE]
+            left = np.clip(self.sizes[some] - np.int64(at), 0, 8)
+            start = self._ends[some] - self.sizes[some] + at
+            place = np.minimum(start, last)
+            behind = np.minimum(8 * (start - place), 56).astype(np.uint64)  # more only if no byte is left
+            spare = (8 * np.maximum(8 - left, 1)).astype(np.uint64)  # a shift by 64 bits is not defined
+            word = words[place].astype(np.uint64) << behind
+            found[begin : begin + len(some)] = np.where(left == 8, word, np.where(left == 0, 0, word >> spare << spare))
+            own[begin : begin + len(some)] = left
+        return found, own
 
     @cached_property
     def _ends(self) -> NDArray[np.int64]:
@@ -104,16 +133,31 @@ class Chosen(Sequence[str]):
         return self._texts[int(self._numbers[number])]
 
     def __iter__(self) -> Iterator[str]:
-        data, ends = self._texts.data, self._texts._ends
+        read, ends = self._texts._reader, self._texts._ends
         for at in range(0, len(self), _AT_ONCE):
             some = self._numbers[at : at + _AT_ONCE]
             last = ends[some]
             for start, end in zip((last - self._texts.sizes[some]).tolist(), last.tolist(), strict=True):
-                yield data[start:end].decode("utf-8", "surrogatepass")
+                yield read(start, end).decode("utf-8", "surrogatepass")
 
 
 _AT_ONCE = 10_000
 """Number of texts whose places are objects at once."""
+
+_SORTED_AT_ONCE = 1 << 16
+"""Number of texts from which groups of them are sorted one after the other."""
+
+
+def _runs(group: NDArray[np.int32]) -> Iterator[tuple[int, int]]:
+    """Where whole groups of ascending numbers, as many as are sorted at once, begin and end; one group may be larger."""
+    import numpy as np
+
+    begin = 0
+    while begin < len(group):
+        end = begin + _SORTED_AT_ONCE
+        end = len(group) if end >= len(group) else int(np.searchsorted(group, group[end - 1], side="right"))
+        yield begin, end
+        begin = end
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,29 +291,43 @@ class Revision:
         return b"".join(b"%d:%b" % (len(piece), piece) for piece in pieces)
 
 
-def joined(blocks: Iterable[Mapping[str, Column]]) -> dict[str, Column]:
-    """Blocks of the same columns, one below the other. Each may go when the next one comes: memory holds one more."""
-    made = Joined()
+def joined(blocks: Iterable[Mapping[str, Column]], folder: Folder | None = None) -> dict[str, Column]:
+    """Blocks of the same columns, one below the other. Each may go when the next one comes: memory holds one more.
+
+    Args:
+        folder: see :class:`Joined`.
+    """
+    made = Joined(folder)
     for block in blocks:
         made.add(block)
     return made.columns()
 
 
 class Joined:
-    """Collects blocks of the same columns, one below the other."""
+    """Collects blocks of the same columns, one below the other.
 
-    def __init__(self) -> None:
+    Args:
+        folder: on its disk, columns of many rows are files without a name, which are mapped; None: all are in memory.
+    """
+
+    def __init__(self, folder: Folder | None = None) -> None:
+        self._folder, self._num_rows, self._num_waiting = folder, 0, 0
         self._waiting: list[Mapping[str, Column]] = []
         self._columns: dict[str, _Joined] = {}
 
     def add(self, block: Mapping[str, Column]) -> None:
         self._waiting.append(block)
-        if len(self._waiting) == AT_ONCE:
+        self._num_waiting += len(next(iter(block.values()))) if block else 0
+        if len(self._waiting) == AT_ONCE or self._num_waiting >= ROWS_AT_ONCE:
             self._join()
 
     def _join(self) -> None:
         for name, column in self._waiting[0].items() if self._waiting else ():
             self._columns.setdefault(name, _Joined(column)).add([block[name] for block in self._waiting])
+        self._num_rows, self._num_waiting = self._num_rows + self._num_waiting, 0
+        if self._folder is not None and self._num_rows >= MANY:
+            for joined_column in self._columns.values():
+                joined_column.move_to(self._folder)
         self._waiting.clear()
 
     def columns(self) -> dict[str, Column]:
@@ -277,15 +335,15 @@ class Joined:
         return {name: column.whole() for name, column in self._columns.items()}
 
 
-AT_ONCE = 256
-"""Number of blocks that are joined at once, which takes half the time of one at a time."""
+AT_ONCE, ROWS_AT_ONCE = 256, 50_000
+"""Number of blocks that are joined at once, which takes half the time of one at a time; or of their rows."""
 
 
 class _Joined:
     """A column of blocks, in buffers that grow where they are."""
 
     def __init__(self, first: Column) -> None:
-        self._first, self._numbers, self._data = first, bytearray(), bytearray()
+        self._first, self._numbers, self._data = first, Growing(), Growing()
         self._texts: dict[str, int] = {}
         self._maps: dict[tuple[str, ...], NDArray[np.int32] | None] = {}
 
@@ -293,17 +351,25 @@ class _Joined:
         import numpy as np
 
         if isinstance(self._first, Texts):
-            self._data += b"".join(one.data for one in some)
+            self._data.add(b"".join(one.data for one in some))
             arrays = [one.sizes for one in some]
         else:
             arrays = [self._codes(one) for one in some] if isinstance(self._first, Few) else list(some)
-        self._numbers += np.concatenate(arrays).data
+        self._numbers.add(np.concatenate(arrays).data)
+
+    def move_to(self, folder: Folder) -> None:
+        """Collect the column in files from now on."""
+        self._numbers.move_to(folder)
+        if isinstance(self._first, Texts):
+            self._data.move_to(folder)
 
     def _codes(self, column: Few) -> NDArray[np.int32]:
         """The codes of a block among all texts so far."""
         import numpy as np
 
         if column.names not in self._maps:
+            if len(self._maps) == MOST_MAPS:
+                self._maps.clear()
             codes = [self._texts.setdefault(name, len(self._texts)) for name in column.names]
             self._maps[column.names] = None if codes == [*range(len(codes))] else np.array([*codes, -1], np.int32)
         translated = self._maps[column.names]
@@ -312,11 +378,16 @@ class _Joined:
     def whole(self) -> Column:
         import numpy as np
 
+        numbers = self._numbers.whole()
         if isinstance(self._first, Texts):
-            return Texts(np.frombuffer(self._numbers, np.uint32), self._data)
+            return Texts(np.frombuffer(numbers, np.uint32), self._data.whole())
         if isinstance(self._first, Few):
-            return Few(np.frombuffer(self._numbers, np.int32), tuple(self._texts))
-        return np.frombuffer(self._numbers, self._first.dtype).reshape(-1, *self._first.shape[1:])
+            return Few(np.frombuffer(numbers, np.int32), tuple(self._texts))
+        return np.frombuffer(numbers, self._first.dtype).reshape(-1, *self._first.shape[1:])
+
+
+MOST_MAPS = 256
+"""Number of lists of names whose codes are kept. At a hundred classes, hardly two blocks have the same list."""
 
 
 def columns_of_rows(rows: Sequence[Any], make: MakeColumns, params: Any) -> Columns:
@@ -352,8 +423,13 @@ def to_bytes(columns: Mapping[str, Column], before: bytes = b"") -> bytes:
     Args:
         before: bytes to begin with.
     """
+    return b"".join(pieces_of(columns, before))
+
+
+def pieces_of(columns: Mapping[str, Column], before: bytes = b"") -> list[Any]:
+    """:func:`to_bytes` in pieces."""
     head: list[Any] = []
-    pieces: list[bytes | bytearray | memoryview] = []
+    pieces: list[Any] = []
     for name, column in columns.items():
         if isinstance(column, Texts):
             head.append([name, "texts", len(column.sizes), len(column.data)])
@@ -364,7 +440,7 @@ def to_bytes(columns: Mapping[str, Column], before: bytes = b"") -> bytes:
         else:
             head.append([name, column.dtype.str, *column.shape])
             pieces.append(flat(column))
-    return b"".join([before, json.dumps(head, separators=(",", ":")).encode("ascii"), b"\n", *pieces])
+    return [before, json.dumps(head, separators=(",", ":")).encode("ascii"), b"\n", *pieces]
 
 
 def flat(array: NDArray[Any]) -> memoryview:

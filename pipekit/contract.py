@@ -284,7 +284,7 @@ class Context(Protocol):
     def recall(self, name: str) -> bytes | None:
         """What :meth:`remember` kept in an earlier run of this stage, or None; the output must not depend on it."""
 
-    def remember(self, name: str, data: bytes) -> None:
+    def remember(self, name: str, data: bytes | bytearray | memoryview) -> None:
         """Keep notes for the next run of this stage."""
 
     def tolerate(self, failures: Sequence[Failure], num_attempted: int) -> None:

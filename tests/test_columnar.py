@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import tempfile
 import tracemalloc
 from collections.abc import Sequence
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipekit.columnar import Chosen, Columns, Few, Revision, Texts, columns_of, from_bytes, joined, short_hashes, to_bytes
+from pipekit.files.buffers import Growing
 
 texts = st.text(st.characters() | st.characters(categories=["Cs"]), max_size=5)
 
@@ -104,12 +107,19 @@ def test_a_revision_depends_on_the_samples_of_a_part_alone() -> None:
     assert one.of_part(0, 2) != revision(["val", None, "val"], [True, True, True]).of_part(0, 2)
 
 
-@settings(max_examples=60)
-@given(st.lists(st.text(st.sampled_from("ab\0é\ud800😀/"), max_size=20)))
-def test_texts_are_sorted_as_python_sorts_them(some: list[str]) -> None:
+@settings(max_examples=120)
+@given(st.lists(st.text(st.sampled_from("ab\0é\ud800😀/"), max_size=20)), st.sampled_from([1, 3, 1 << 16]), st.booleans())
+def test_texts_are_sorted_as_python_sorts_them(some: list[str], at_once: int, mapped: bool) -> None:
     """A text may be the beginning of another one, may end in zero bytes, and may be there twice."""
     column = Texts.of(some)
-    order = column.sorted_order()
+    if mapped and column.data:
+        data = Growing()
+        data.move_to(tempfile.gettempdir())
+        data.add(column.data)
+        column = Texts(column.sizes, data.whole())
+        assert (column.tolist(), [*map(column.__getitem__, range(len(some)))]) == (some, some)
+    with mock.patch("pipekit.columnar._SORTED_AT_ONCE", at_once):
+        order = column.sorted_order()
     assert sorted(order.tolist()) == list(range(len(some)))
     assert list(Chosen(column, order)) == sorted(some)
     assert list(Chosen(column, order)[1:]) == sorted(some)[1:]

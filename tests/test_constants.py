@@ -106,7 +106,8 @@ NOT_TUNED = {
         THUMBNAIL_PX; builtin/similar ON_A_ROW; builtin/train/classes FIRST SHOWN; builtin/train/curves COLUMNS;
         learning/decisions DECIMALS; learning/label_errors MOST; learning/predictions DECIMALS""",
     "how much is computed, read or kept: time, memory, and the precision that they buy": """
-        builtin/albu _KEPT; builtin/augment LOOKED_AT; builtin/importers/lookup CACHE_KB; builtin/split/split_file CHUNK;
+        builtin/albu _KEPT; builtin/augment LOOKED_AT; builtin/importers/lookup CACHE_KB; builtin/split/groups BATCH;
+        builtin/split/split_file CHUNK LARGE_BYTES ROWS;
         builtin/augment_check/measure RESAMPLES; builtin/compare/of_task
         RESAMPLES; builtin/detectors/common _STRIP_PX; builtin/evaluate/calibration MOST_DRAWS; builtin/evaluate/describe
         MEASURED_PX; builtin/evaluate/label_intervals AT_A_TIME; builtin/evaluate/number_intervals AT_A_TIME;

@@ -38,13 +38,27 @@ class Source:
     read: Callable[[Sequence[int]], Sequence[Any]]
 
 
-def source_of_part(root: Path, part: Part, locations: Locations) -> Source:
-    """The samples of a part of a dataset."""
+@dataclass(frozen=True, slots=True)
+class PartSource:
+    """The samples of a part of a dataset; as :class:`Source`, in a tenth of its memory: a large dataset has thousands."""
 
-    def read(places: Sequence[int]) -> list[Any]:
-        return [from_row(locations.unpack_row(row)) for row in rows_at(root, part, places)]
+    root: Path
+    part: Part
+    locations: Locations
 
-    return Source(name_of(part.place), identity_of(part), lambda: list(map(from_row, rows_of(root, part))), read)
+    @property
+    def name(self) -> str:
+        return name_of(self.part.place)
+
+    @property
+    def identity(self) -> str:
+        return identity_of(self.part)
+
+    def rows(self) -> list[Any]:
+        return list(map(from_row, rows_of(self.root, self.part)))
+
+    def read(self, places: Sequence[int]) -> list[Any]:
+        return [from_row(self.locations.unpack_row(row)) for row in rows_at(self.root, self.part, places)]
 
 
 def name_of(place: str) -> str:
@@ -57,7 +71,7 @@ def identity_of(part: Part | None) -> str:
 
 
 def kept_columns(
-    store: Store, sources: Iterable[Source], make: MakeColumns, params: Params | None, whose: Sequence[str] = ()
+    store: Store, sources: Iterable[Source | PartSource], make: MakeColumns, params: Params | None, whose: Sequence[str] = ()
 ) -> Columns:
     """The columns that a function makes of rows; those that are in the store are not made again.
 

@@ -249,7 +249,7 @@ class StageContext:
     def recall(self, name: str) -> bytes | None:
         return self.mapper.recall(name)
 
-    def remember(self, name: str, data: bytes) -> None:
+    def remember(self, name: str, data: bytes | bytearray | memoryview) -> None:
         self.mapper.remember(name, data)
 
     def revise(self, dataset: Iterable[Sample], change: Callable[[str], Mapping[str, Any] | None]) -> Kept:

@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 
 from pipekit.columnar import Columns, MakeColumns
 from pipekit.contract import Dataset, Failure, Sample
-from pipekit.engine.columns import function_key, kept_columns, source_of_part
+from pipekit.engine.columns import PartSource, function_key, kept_columns
 from pipekit.engine.sources import Handed
 from pipekit.store.locations import Locations
 from pipekit.store.parts import FAILED, first_rows, read_index, sorted_rows
@@ -72,7 +72,7 @@ def open_dataset(
         asked = folder, function_key(make, params)
         found = in_use.get(asked)
         if found is None:  # else a stage has them, and one of its functions needs them too
-            sources = (source_of_part(locations.store, part, locations) for part in read_index(folder))
+            sources = (PartSource(locations.store, part, locations) for part in read_index(folder))
             of_project = (str(locations.project), *whose) if whose else ()
             found = kept_columns(Store(locations.store) if store is None else store, sources, make, params, of_project)
             read = found.read

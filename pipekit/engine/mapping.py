@@ -37,8 +37,8 @@ from pipekit.store.parts import FAILED, INDEX, PLAIN, SUMMARY, Part, read_index,
 from pipekit.store.rows import Sorter, decode, digest, dumps, encode, from_row, read_lines, to_row
 from pipekit.store.store import Store
 
-REVISED = "@revised"
-"""The note of the parts that ``ctx.revise`` has made."""
+REVISED = "@revised parts"
+"""The note of the parts that ``ctx.revise`` has made: a line for each, with its key."""
 
 
 def parts_of(samples: Any) -> list[Part] | None:
@@ -316,23 +316,21 @@ class Mapper:
 
     def _revised_parts(self, sources: Sequence[Part], revision: Revision) -> list[Part]:
         """Parts with their changes; those that the last run has made of the same part and changes are taken from the store."""
-        store, noted = self.run.store, decode(self.recall(REVISED) or b"{}")
-        made: dict[str, Row] = {}
+        store, made = self.run.store, dict[bytes, Part]()
+        noted = dict(line.split(b" ", 1) for line in (self.recall(REVISED) or b"").splitlines())
         parts, begin = [], 0
         for source in sources:
             end = begin + len(source)
-            key = digest(identity_of(source), hashlib.sha256(revision.of_part(begin, end)).hexdigest())
-            known = noted.get(key)
-            if known is not None and store.has_part(known["place"]):
-                part, made[key] = Part.from_plain(known), known
-            else:
+            key = digest(identity_of(source), hashlib.sha256(revision.of_part(begin, end)).hexdigest()).encode("ascii")
+            part = Part.from_plain(decode(noted[key])) if key in noted else None
+            if part is None or not store.has_part(part.place):
                 changes = map(revision.change, range(begin, end))
                 part = self._revised_part(source, partial(_next_of, changes))
-                made[key] = part.to_plain()
+            made[key] = part
             parts.append(part)
             begin = end
         if made.keys() != noted.keys():
-            self.remember(REVISED, encode(made))
+            self.remember(REVISED, b"".join(b"%b %b\n" % (key, encode(part.to_plain())) for key, part in made.items()))
         return parts
 
     def recall(self, name: str) -> bytes | None:
@@ -341,7 +339,7 @@ class Mapper:
         use(Path(path))
         return self.run.store.checked(path)
 
-    def remember(self, name: str, data: bytes) -> None:
+    def remember(self, name: str, data: bytes | bytearray | memoryview) -> None:
         self.run.store.write_checked(self._note(name), data)
 
     def _note(self, name: str) -> str:

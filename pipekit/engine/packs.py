@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,15 +22,16 @@ import orjson
 
 from pipekit.columnar import Column, Few, Texts, flat, joined
 from pipekit.files import Buffer
+from pipekit.files.buffers import MANY, Mapped, Placed
 from pipekit.store.columns import HASH_BYTES
 from pipekit.store.leases import use
-from pipekit.store.store import Store
+from pipekit.store.store import DISK_ERRORS, Store, translate_os_error
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-FORMAT = 1
+FORMAT = 2
 
 PACKED_FROM = 64
 """Number of parts from which columns are packed."""
@@ -54,7 +56,9 @@ class _Field:
         kind: :data:`TEXTS`, :data:`FEW`, or the dtype of an array.
         width: the length of a row of an array of two dimensions; 0 for any other column.
         sizes: of texts: the number of bytes of each block.
-        names: of few texts: the different lists of names that blocks have.
+        names: of few texts: the names of all blocks, in the order in which they come.
+        lists: the different lists of names that blocks have, as numbers in ``names``: at a hundred classes, hardly two blocks
+            have the same one.
         named: the number of that list for each block.
     """
 
@@ -62,8 +66,14 @@ class _Field:
     kind: str
     width: int = 0
     sizes: list[int] = field(default_factory=list)
-    names: list[tuple[str, ...]] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    lists: list[array[int]] = field(default_factory=list)
     named: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.lists = [array("I", numbers) for numbers in self.lists]
+        self._numbers = {name: number for number, name in enumerate(self.names)}
+        self._places = {numbers.tobytes(): place for place, numbers in enumerate(self.lists)}
 
     @classmethod
     def of(cls, name: str, column: Column) -> _Field:
@@ -88,23 +98,26 @@ class _Field:
         if self.kind == TEXTS:
             self.sizes.append(other.sizes[number])
         elif self.kind == FEW:
-            self._add_names(other.names[other.named[number]])
+            self._add_names([other.names[name] for name in other.lists[other.named[number]]])
 
-    def _add_names(self, names: tuple[str, ...]) -> None:
-        if names not in self.names:
-            self.names.append(names)
-        self.named.append(self.names.index(names))
+    def _add_names(self, names: Sequence[str]) -> None:
+        numbers = array("I", [self._numbers.setdefault(name, len(self._numbers)) for name in names])
+        self.names.extend(list(self._numbers)[len(self.names) :] if len(self._numbers) > len(self.names) else ())
+        place = self._places.setdefault(numbers.tobytes(), len(self.lists))
+        if place == len(self.lists):
+            self.lists.append(numbers)
+        self.named.append(place)
+
+    def plain(self) -> list[Any]:
+        """The field as it is written."""
+        lists = [numbers.tolist() for numbers in self.lists]
+        return [self.name, self.kind, self.width, self.sizes, self.names, lists, self.named]
 
     @property
     def row_bytes(self) -> int:
         import numpy as np
 
         return 4 if self.kind in (TEXTS, FEW) else np.dtype(self.kind).itemsize * (self.width or 1)
-
-    @property
-    def every_name(self) -> tuple[str, ...]:
-        """The names of all blocks, in the order in which they come."""
-        return tuple(dict.fromkeys(name for names in self.names for name in names))
 
 
 @dataclass
@@ -120,10 +133,7 @@ class _Head:
         plain = orjson.loads(line)
         if plain["format"] != FORMAT:
             return None
-        fields = [_Field(*values) for values in plain["fields"]]
-        for one in fields:
-            one.names = [tuple(names) for names in one.names]
-        return cls(plain["files"], plain["counts"], fields)
+        return cls(plain["files"], plain["counts"], [_Field(*values) for values in plain["fields"]])
 
     @property
     def size_bytes(self) -> int:
@@ -131,8 +141,7 @@ class _Head:
         return sum(one.row_bytes * sum(self.counts) + sum(one.sizes) for one in self.fields)
 
     def line(self) -> bytes:
-        fields = [list(vars(one).values()) for one in self.fields]
-        plain = {"format": FORMAT, "files": self.files, "counts": self.counts, "fields": fields}
+        plain = {"format": FORMAT, "files": self.files, "counts": self.counts, "fields": [one.plain() for one in self.fields]}
         return json.dumps(plain, separators=(",", ":")).encode("ascii") + b"\n"
 
     def add(self, file: str, block: Block) -> None:
@@ -156,18 +165,11 @@ def packed_columns(store: Store, path: str, files: Sequence[str], read: ReadBloc
         return dict(recent[1]), list(recent[2])
     store.recent.pop(RECENT, None)
     try:
-        found = _read(path, files, read)
-    except FileNotFoundError:  # another process has removed it
-        found = None
-    except (ValueError, KeyError, TypeError, EOFError) as error:
-        store.set_aside(Path(path), str(error) or "its bytes have changed")
-        found = None
-    if found is None:
-        head = _Head([], [], [])
-        columns, is_fresh = joined(_noted(head, files, read)), False
-    else:
-        use(path)
-        head, columns, is_fresh = found
+        head, columns, is_fresh = _read_or_join(store, path, files, read)
+    except OSError as error:
+        if error.errno in DISK_ERRORS:
+            raise translate_os_error(error, Path(path)) from error
+        raise
     pieces = list(_pieces(columns))
     if not is_fresh:
         store.write_checked(path, head.line(), *pieces)
@@ -178,6 +180,23 @@ def packed_columns(store: Store, path: str, files: Sequence[str], read: ReadBloc
 
 RECENT = "pack"
 """In :attr:`~pipekit.store.store.Store.recent`: what was returned last."""
+
+
+def _read_or_join(store: Store, path: str, files: Sequence[str], read: ReadBlock) -> tuple[_Head, dict[str, Column], bool]:
+    """The columns, their head, and whether the pack is worth to be kept. Large columns are mapped."""
+    folder = None if store.read_only else store.root / "tmp"
+    try:
+        found = _read(path, files, read, folder)
+    except FileNotFoundError:  # another process has removed it
+        found = None
+    except (ValueError, KeyError, TypeError, EOFError) as error:
+        store.set_aside(Path(path), str(error) or "its bytes have changed")
+        found = None
+    if found is None:
+        head = _Head([], [], [])
+        return head, joined(_noted(head, files, read), folder), False
+    use(path)
+    return found
 
 
 def _noted(head: _Head, files: Sequence[str], read: ReadBlock) -> Iterator[Block]:
@@ -191,7 +210,7 @@ def _pieces(columns: Mapping[str, Column]) -> Iterator[Buffer]:
     for column in columns.values():
         if isinstance(column, Texts):
             yield flat(column.sizes.astype("<u4", copy=False))
-            yield column.data
+            yield memoryview(column.data)
         else:
             yield flat(column.codes.astype("<i4", copy=False) if isinstance(column, Few) else column)
 
@@ -199,8 +218,13 @@ def _pieces(columns: Mapping[str, Column]) -> Iterator[Buffer]:
 # --- reading -------------------------------------------------------------------------------------------------------------
 
 
-def _read(path: str, files: Sequence[str], read: ReadBlock) -> tuple[_Head, dict[str, Column], bool] | None:
+def _read(
+    path: str, files: Sequence[str], read: ReadBlock, folder: Path | None
+) -> tuple[_Head, dict[str, Column], bool] | None:
     """What a pack and the columns of other parts hold together, and whether the pack is worth to be kept.
+
+    Args:
+        folder: see :class:`~pipekit.columnar.Joined`.
 
     Returns:
         None if there is no pack of these parts.
@@ -221,7 +245,7 @@ def _read(path: str, files: Sequence[str], read: ReadBlock) -> tuple[_Head, dict
         was = _Head.read(start)
         if was is not None and HASH_BYTES + len(start) + was.size_bytes != os.fstat(file.fileno()).st_size:
             raise ValueError("its size has changed")
-        mixed = None if was is None else _Mixed.of(was, files, read)
+        mixed = None if was is None else _Mixed.of(was, files, read, folder)
         if mixed is None:
             return None
         source = _Source(file, hashlib.sha256(start))
@@ -257,6 +281,7 @@ class _Mixed:
         loose: the columns of those, by the number of the part.
         runs: the blocks of the pack in their order, as (first, end, number of the part of the first): parts that follow one
             another; -1 for blocks that no part has.
+        folder: see :class:`~pipekit.columnar.Joined`.
     """
 
     was: _Head
@@ -264,9 +289,10 @@ class _Mixed:
     places: list[int]
     loose: dict[int, Block]
     runs: list[tuple[int, int, int]]
+    folder: Path | None
 
     @classmethod
-    def of(cls, was: _Head, files: Sequence[str], read: ReadBlock) -> _Mixed | None:
+    def of(cls, was: _Head, files: Sequence[str], read: ReadBlock, folder: Path | None) -> _Mixed | None:
         """None if too few of the parts are in the pack for it to help."""
         known = {file: number for number, file in enumerate(was.files)}
         places = [known.get(file, -1) for file in files]
@@ -279,7 +305,8 @@ class _Mixed:
             if [(one.name, one.kind, one.width) for one in (_Field.of(*column) for column in block.items())] != kinds:
                 return None
         parts = {places[number]: number for number in there}
-        return cls(was, files, places, loose, list(_runs([parts.get(number, -1) for number in range(len(was.files))])))
+        runs = list(_runs([parts.get(number, -1) for number in range(len(was.files))]))
+        return cls(was, files, places, loose, runs, folder)
 
     @property
     def is_fresh(self) -> bool:
@@ -307,7 +334,7 @@ class _Mixed:
         row = field.row_bytes
         sizes = [row * count for count in self.was.counts]
         if field.kind == FEW:
-            return self._few(field, self._gathered(source, sizes, {}, {n: row * len(one) for n, one in loose.items()}), loose)
+            return self._few(field, source, sizes, {n: one for n, one in loose.items() if isinstance(one, Few)})
         numbers = {n: flat(one.sizes if isinstance(one, Texts) else one) for n, one in loose.items()}  # type: ignore[arg-type]
         made = self._gathered(source, sizes, numbers)
         if field.kind != TEXTS:
@@ -316,46 +343,35 @@ class _Mixed:
         texts = {number: memoryview(one.data) for number, one in loose.items() if isinstance(one, Texts)}
         return Texts(np.frombuffer(made, "<u4"), self._gathered(source, field.sizes, texts))
 
-    def _few(self, was: _Field, made: bytearray, loose: Mapping[int, Column]) -> Few:
+    def _few(self, was: _Field, source: _Source, sizes: Sequence[int], loose: Mapping[int, Few]) -> Few:
         """A column of few texts, with the codes of :func:`~pipekit.columnar.joined`: by the first block that has a text."""
         import numpy as np
 
-        now = next(one for one in self.head.fields if one.name == was.name)
-        names = now.every_name
+        names = next(one for one in self.head.fields if one.name == was.name).names
         numbers = {name: number for number, name in enumerate(names)}
-        codes: NDArray[np.int32] = np.frombuffer(made, "<i4")
-        if was.every_name != names[: len(was.every_name)]:
-            codes = np.array([*(numbers.get(name, -1) for name in was.every_name), -1], np.int32)[codes]
-        begins = [0, *accumulate(self.head.counts)]
-        for number, block in loose.items():
-            if isinstance(block, Few):
-                translated = np.array([*(numbers[name] for name in block.names), -1], np.int32)
-                codes[begins[number] : begins[number + 1]] = translated[block.codes]
-        return Few(codes, names)
+        new = {n: np.array([*map(numbers.get, one.names), -1], "<i4")[one.codes] for n, one in loose.items()}
+        codes: NDArray[np.int32] = np.frombuffer(self._gathered(source, sizes, {n: flat(one) for n, one in new.items()}), "<i4")
+        if was.names != names[: len(was.names)]:
+            codes = np.array([*(numbers.get(name, -1) for name in was.names), *[-1] * (len(names) + 1)], np.int32)[codes]
+            begins = [0, *accumulate(self.head.counts)]
+            for number, some in new.items():
+                codes[begins[number] : begins[number + 1]] = some
+        return Few(codes, tuple(names))
 
-    def _gathered(
-        self,
-        source: _Source,
-        sizes: Sequence[int],
-        loose: Mapping[int, memoryview],
-        room: Mapping[int, int] | None = None,
-    ) -> bytearray:
-        """Bytes of all parts: those of the pack, whose blocks have these sizes, and those of the others.
-
-        Args:
-            room: the number of bytes of the others, where they are filled in later.
-        """
-        others = {number: len(one) for number, one in loose.items()} if room is None else room
-        ends = list(accumulate(others[n] if place < 0 else sizes[place] for n, place in enumerate(self.places)))
-        made, begins = bytearray(ends[-1]), [0, *accumulate(sizes)]
-        view = memoryview(made)
+    def _gathered(self, source: _Source, sizes: Sequence[int], loose: Mapping[int, memoryview]) -> bytearray | Mapped:
+        """Bytes of all parts: those of the pack, whose blocks have these sizes, and those of the others."""
+        ends = list(accumulate(len(loose[n]) if place < 0 else sizes[place] for n, place in enumerate(self.places)))
+        folder = self.folder if sum(self.head.counts) >= MANY else None
+        made, begins = Placed(ends[-1], folder), [0, *accumulate(sizes)]
         for first, end, part in self.runs:
             size = begins[end] - begins[first]
-            at = ends[part] - sizes[first] if part >= 0 else 0
-            source.into(view[at : at + size] if part >= 0 else memoryview(bytearray(size)))
+            if part >= 0:
+                made.fill(ends[part] - sizes[first], size, source.into)
+            else:
+                source.into(memoryview(bytearray(size)))
         for number, data in loose.items():
-            view[ends[number] - len(data) : ends[number]] = data
-        return made
+            made.put(ends[number] - len(data), data)
+        return made.whole()
 
 
 def _runs(parts: Iterable[int]) -> Iterator[tuple[int, int, int]]:

@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -237,7 +237,7 @@ def part_in(store: Store, place: Path, of: Part | None) -> Part | None:
         return None
     own = str(place)[len(str(store.root)) + 1 :].replace(os.sep, "/")
     uses = {*plain.pop("uses"), *([own] if plain.pop("has_files") else []), *(() if of is None else of.uses)}
-    return Part(place=own, uses=tuple(sorted(uses)), of=of, **plain)
+    return replace(Part.from_plain({**plain, "place": own, "uses": sorted(uses)}), of=of)
 
 
 def shard_rows(store: Store, place: Path, group: Group) -> Iterator[Row]:

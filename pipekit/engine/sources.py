@@ -18,6 +18,7 @@ from pipekit.columnar import Column, Columns, Few, Texts, makes_columns
 from pipekit.contract import Dataset, Sample
 from pipekit.errors import StageError
 from pipekit.files import hash_file, split_packed
+from pipekit.files.buffers import release
 from pipekit.store.locations import IN_STORE, Locations, replace_root
 from pipekit.store.parts import read_index, rows_of
 from pipekit.store.wholeness import guard
@@ -100,8 +101,18 @@ def _has_paths(column: Any) -> bool:
         return False
     import numpy as np
 
-    starts = (column.sizes.cumsum(dtype="int64") - column.sizes)[column.sizes > 0]
-    return bool(np.isin(np.frombuffer(column.data, np.uint8)[starts], (ord("/"), ord("@"))).any())
+    octets, end, found = np.frombuffer(column.data, np.uint8), 0, False
+    for begin in range(0, len(column), AT_ONCE):
+        sizes = column.sizes[begin : begin + AT_ONCE]
+        ends = end + sizes.cumsum(dtype="int64")
+        found = found or bool(np.isin(octets[(ends - sizes)[sizes > 0]], (ord("/"), ord("@"))).any())
+        end = int(ends[-1])
+        release(column.data)
+    return found
+
+
+AT_ONCE = 100_000
+"""Number of texts that are compared at once."""
 
 
 def check_sources(inputs: Mapping[str, Any], began_ns: int, locations: Locations, handed: Handed) -> None:

@@ -16,9 +16,10 @@ import stat
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Literal, Self
 
 from pipekit.errors import UserError
+from pipekit.files.buffers import Buffer
 from pipekit.files.suffixes import IMAGE_SUFFIXES, codec_for, image_suffixes, suffixes_of_pillow, use_codecs
 from pipekit.files.tars import TarWriter
 from pipekit.files.trees import (
@@ -60,6 +61,7 @@ __all__ = [
     "OUTPUT_MARK",
     "SETTLED_S",
     "STATE",
+    "Buffer",
     "Listing",
     "PlainTable",
     "TarHeaderError",
@@ -172,9 +174,6 @@ def hash_file(path: str | os.PathLike[str]) -> str:
         if size_bytes <= AT_ONCE_BYTES:  # most photographs; a buffer for parts takes longer to make than one to read
             return hashlib.sha256(file.read()).hexdigest()
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-Buffer: TypeAlias = bytes | bytearray | memoryview
 
 
 def write_new(path: str | os.PathLike[str], data: bytes | Iterable[Buffer], mode: int = 0o644) -> None:

@@ -21,12 +21,11 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TypeAlias
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from pipekit.columnar import distinct
-from pipekit.images.warping import Image
+from pipekit.images.arrays import Image
 
 Indices: TypeAlias = NDArray[np.int64]
 
@@ -52,6 +51,8 @@ def fingerprint(gray: Image) -> str:
     >>> distance_bits(fingerprint(large), fingerprint(small)) <= MAX_DISTANCE_BITS
     True
     """
+    import cv2  # a split by exact duplicates needs none of its 22 MB
+
     pixels = np.ascontiguousarray(gray[..., 0])
     height, width = pixels.shape
     if height % 2 == width % 2 == 0 and min(height, width) >= 4 * 32:  # averaging 2 x 2 first takes half the time

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipekit import images
 from pipekit.columnar import Column, Columns, Few, makes_columns
 from pipekit.contract import Dataset, Sample
 from pipekit.errors import DamagedError, ImageError, Reading, ReadingsError
 from pipekit.files import read_bytes
-from pipekit.images import probe
 from pipekit.images.value_range import DEEP_SUFFIXES, NARROW, NEARLY_BLACK, read_deep, unread_channels
 from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, stated
 
@@ -123,7 +123,7 @@ def _unread(samples: Iterable[Sample]) -> Iterator[str]:
             continue
         try:
             data = read_bytes(sample.image)
-            frames = probe(data).frames
+            frames = images.probe(data).frames
         except (OSError, DamagedError, ImageError):
             continue
         channels, read = unread_channels(data)

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pipekit.files import Buffer, write_new
+from pipekit.files.buffers import in_steps
 from pipekit.owners import new_owner
 from pipekit.store.durability import is_off, sync_file, syncs_whole_disks
 from pipekit.store.wholeness import COLUMNS, MEMORY
@@ -57,13 +58,14 @@ HASH_BYTES = 65
 def write_checked(root: Path, path: str, pieces: Iterable[Buffer]) -> None:
     """Write a file that states its hash; it appears in one rename. If two processes make it, they make the same."""
     listed, hashed = list(pieces), hashlib.sha256()
-    for piece in listed:
+    for piece in in_steps(listed):
         hashed.update(piece)
     scratch = root / "tmp" / new_owner()
     scratch.parent.mkdir(parents=True, exist_ok=True)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     try:
-        write_new(os.fspath(scratch), [hashed.hexdigest().encode("ascii") + b"\n", *listed], 0o444)
+        head = hashed.hexdigest().encode("ascii") + b"\n"
+        write_new(os.fspath(scratch), in_steps([head, *listed]), 0o444)
         if not is_off() and not syncs_whole_disks():
             sync_file(scratch)
         scratch.replace(path)

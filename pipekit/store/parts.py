@@ -26,7 +26,7 @@ from pipekit.files import write_new
 from pipekit.owners import new_owner
 from pipekit.store.durability import is_off, sync_file, syncs_whole_disks
 from pipekit.store.locations import Locations, Row
-from pipekit.store.rows import Sorter, Tally, content, decode, encode, raw_lines, read_lines
+from pipekit.store.rows import BY_JSON, Sorter, Tally, content, decode, encode, raw_lines, read_lines
 from pipekit.store.wholeness import guard
 
 INDEX, FAILED, SUMMARY, IDS = "index.json", "failed.jsonl", "part.json", "ids.u64"
@@ -57,7 +57,7 @@ class Part:
         total: the sum of its rows' hashes, in hex.
         size_bytes: the size of the file of its rows.
         splits: the number of samples of each split.
-        counts: the number of samples of each split and class.
+        counted: :attr:`counts` as JSON: at a hundred classes a dict takes eight times as much, in each of thousands of parts.
         uses: the folders of the store that hold files of its rows.
         of: the part that went in, if this is a shard: rows name its images as ``@input``.
         same_ids: whether its ids are some of those that went in.
@@ -71,7 +71,7 @@ class Part:
     total: str
     size_bytes: int
     splits: Mapping[str, int]
-    counts: Mapping[str, Mapping[str, int]]
+    counted: bytes
     uses: tuple[str, ...] = ()
     of: Part | None = None
     same_ids: bool = True
@@ -80,6 +80,11 @@ class Part:
 
     def __len__(self) -> int:
         return sum(self.splits.values())
+
+    @property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """The number of samples of each split and class."""
+        return decode(self.counted)
 
     @property
     def is_shard(self) -> bool:
@@ -100,7 +105,8 @@ class Part:
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Part:
         of = plain.get("of")
-        values = {name: plain[name] for name in _FIELDS} | {"uses": tuple(plain["uses"]), "first": plain.get("first", "")}
+        values = {name: plain[name] for name in _FIELDS if name != "counts"}
+        values |= {"counted": encode(plain["counts"]), "uses": tuple(plain["uses"]), "first": plain.get("first", "")}
         return cls(**values, tasks=plain.get("tasks", {}), of=None if of is None else cls.from_plain(of))
 
 
@@ -133,7 +139,7 @@ class Summary:
             "total": f"{self._total % (1 << 8 * SUM_BYTES):x}",
             "splits": self.tally.splits,
             "counts": self.tally.counts,
-            "uses": tuple(sorted(self.uses)),
+            "uses": sorted(self.uses),
             **({"tasks": tasks} if (tasks := self.tally.further_tasks) else {}),
             "first": self.first,
         }
@@ -191,7 +197,7 @@ def write_part(root: Path, rows: Iterable[Row]) -> Part:
     name = hashlib.sha256(data).hexdigest()
     place = f"parts/{name[:2]}/{name}.jsonl"
     _put(root, place, data)
-    return Part(place=place, size_bytes=len(data), **summary.plain())
+    return Part.from_plain({"place": place, "size_bytes": len(data), "same_ids": True, **summary.plain()})
 
 
 def twins(name: str) -> UserError:
@@ -232,7 +238,7 @@ def write_index(
     tally = Tally()
     for part in parts:
         tally.add_tally(part.splits, part.counts, part.tasks)
-    (folder / INDEX).write_bytes(encode({"parts": [part.to_plain() for part in parts]}) + b"\n")
+    _write_parts(folder / INDEX, parts)
     _keep_index(_version_of(os.fspath(folder / INDEX)), tuple(parts))
     listed = {failure.id: failure for failure in failed}
     names = sorted(listed)
@@ -303,9 +309,40 @@ def read_index(folder: Path) -> list[Part]:
     if found is None:
         data = Path(path).read_bytes()
         guard.check(path, data)
-        found = tuple(Part.from_plain(plain) for plain in decode(data)["parts"])
+        found = tuple(map(Part.from_plain, _plain_parts(data)))
     _keep_index(version, found)
     return list(found)
+
+
+_HEAD, _NEXT = b'{"parts":[', b'},{"counts":'
+"""How an index begins, and what is between two parts: in a text, a quotation mark has a backslash before it."""
+
+
+def _write_parts(path: Path, parts: Sequence[Part]) -> None:
+    """Write an index, part by part: as dicts, the parts of a million samples take more than 100 MB."""
+    with path.open("wb") as file:
+        file.write(_HEAD)
+        for number, part in enumerate(parts):
+            line = encode(part.to_plain())
+            if line.startswith(BY_JSON):
+                break
+            file.write(b"," + line if number else line)
+        else:
+            file.write(b"]}\n")
+            return
+    path.write_bytes(encode({"parts": [part.to_plain() for part in parts]}) + b"\n")  # orjson can't write some text
+
+
+def _plain_parts(data: bytes) -> Iterator[Row]:
+    """The parts of an index, each as it is written."""
+    if not data.startswith(_HEAD + _NEXT[2:]):
+        yield from decode(data)["parts"]
+        return
+    begin, last = len(_HEAD), data.rindex(b"]}")
+    while (end := data.find(_NEXT, begin, last)) >= 0:
+        yield decode(data[begin : end + 1])
+        begin = end + 2
+    yield decode(data[begin:last])
 
 
 KEPT_INDEXES = 4

@@ -28,8 +28,8 @@ from pipekit.store.locations import Row
 from pipekit.store.wholeness import guard
 from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, TASKS
 
-SPILL_BYTES = 64_000_000
-"""Size of the rows sorted in memory before they are written to disk."""
+SPILL_BYTES = 32_000_000
+"""Size of the rows sorted in memory before they are written to disk: 80,000 short ones."""
 
 MAX_RUNS = 100
 """Number of sorted files merged at once: a process may have some hundreds of files open."""
@@ -239,14 +239,16 @@ class Sorter:
 
     def lines(self) -> Iterator[tuple[str, bytes]]:
         """Like the pairs, with each row as its line."""
-        self._pairs.sort(key=_key)
         if not self._runs:
+            self._pairs.sort(key=_key)
             yield from self._pairs
             return
+        if self._pairs:
+            self._flush()  # whoever takes the pairs may need the memory
         with ExitStack() as stack:
             files = [stack.enter_context(run.open("rb")) for run in self._runs]
             try:
-                yield from heapq.merge(self._pairs, *(self._pairs_of(file) for file in files), key=_key)
+                yield from heapq.merge(*(self._pairs_of(file) for file in files), key=_key)
             finally:
                 for run in self._runs:
                     run.unlink(missing_ok=True)

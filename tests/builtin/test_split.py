@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -567,18 +568,19 @@ def items_with(count: int) -> Items:
     """Images of ten classes, without groups, each with another content."""
     ids = [f"class{number % 10}/{number:07d}.jpg" for number in range(count)]
     hashes = [f"{number:064x}" for number in range(count)]
-    columns = Columns({"id": Texts.of(ids), "sha256": Texts.of(hashes)}, [count], lambda part, places: ())
+    of_texts = {"name": short_hashes(ids), "content": short_hashes(hashes)}
+    columns = Columns({"id": Texts.of(ids), "sha256": Texts.of(hashes), **of_texts}, [count], lambda part, places: ())
     order = columns["id"].sorted_order()
-    names, contents = short_hashes(ids)[order], short_hashes(hashes)[order]
     none, labels = Few.of([""] * count), Few.of(name.partition("/")[0] for name in ids)
-    return Items(columns, order, Chosen(columns["id"], order), names, contents, labels[order], none, none)
+    return Items(columns, order, Chosen(columns["id"], order), labels[order], none, none)
 
 
 @pytest.mark.parametrize("folds", [0, 5])
 def test_a_first_split_makes_no_objects_for_each_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folds: int) -> None:
     """Ids, labels and lines as objects took 2 kB an image."""
-    from pipekit.builtin.split import split_file
+    from pipekit.builtin.split import groups, split_file
 
+    monkeypatch.setattr(groups, "BATCH", 50)
     monkeypatch.setattr(split_file, "CHUNK", 50)
     monkeypatch.setattr(split_file, "MAX_SPLICED", 50)
     peaks = []
@@ -613,3 +615,29 @@ def test_merged_lines_are_those_of_both(tmp_path_factory, old: dict[str, int], d
     assert changed == (both != lines[0])
     assert sorted(SplitFile.read(path)) == sorted(both.values())
     assert notes == SplitFile.read(path).notes()
+
+
+@pytest.mark.parametrize("may_write", [True, False])
+def test_a_large_split_file_is_read_as_a_small_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, may_write: bool) -> None:
+    """It is copied and mapped; in memory where its folder may only be read."""
+    from pipekit.builtin.split import split_file
+    from pipekit.files import buffers
+
+    lines = [Remembered(f"{number:03}", f"hash {number}", "ab"[number % 2], "train") for number in range(300)]
+    _, notes = SplitFile.of([]).write(tmp_path / "split.csv", lines)
+    small = SplitFile.read(tmp_path / "split.csv")
+    monkeypatch.setattr(split_file, "LARGE_BYTES", 1)
+    monkeypatch.setattr(split_file, "ROWS", 7)
+    if not may_write:
+        monkeypatch.setattr(buffers, "_new_file", mock.Mock(side_effect=PermissionError))
+    for large in (SplitFile.read(tmp_path / "split.csv"), SplitFile.read(tmp_path / "split.csv", notes)):
+        assert isinstance(large.data, buffers.Mapped) is may_write
+        assert list(large) == list(small) == lines
+        assert (large.at(7), large.at(-1), large.notes()) == (lines[7], None, small.notes())
+        some = [lines[250], lines[3]._replace(id="new"), Remembered("z", "", "", "val")]
+        names, contents = (short_hashes(line[place] for line in some) for place in (0, 1))
+        assert large.find_all(names, contents).tolist() == small.find_all(names, contents).tolist() == [250, 3, -1]
+    added = [Remembered("0011", "x", "c", "val"), lines[5]._replace(split="test")]
+    changed, spliced = large.write(tmp_path / "split.csv", added)
+    assert (changed, spliced) == (True, SplitFile.read(tmp_path / "split.csv").notes())
+    assert len(SplitFile.read(tmp_path / "split.csv", spliced)) == 301

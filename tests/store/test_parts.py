@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -30,7 +31,7 @@ from pipekit.store.parts import (
     write_index,
     write_part,
 )
-from pipekit.store.rows import encode, from_row, to_row
+from pipekit.store.rows import decode, encode, from_row, to_row
 from pipekit.store.wholeness import guard
 from tests.store.test_rows import samples
 
@@ -178,3 +179,32 @@ def test_of_a_part_only_the_rows_that_are_needed_are_read(tmp_path: Path, monkey
     assert [row["id"] for row in first_rows(tmp_path, parts, 4)] == ["a0", "a1", "a2", "b0"]
     assert len(read) == len(set(read)) == 2, "each file once"
     assert Part.from_plain(parts[0].to_plain()).first == "d0"
+
+
+@pytest.mark.parametrize("name", ["cat", 'a},{"counts":{"', '}},{"counts":', "é\n", "null", "\ud800"])
+def test_an_index_that_is_written_and_read_part_by_part_is_plain_json(tmp_path: Path, name: str) -> None:
+    """Whatever the names of classes and ids are, one that orjson can't write included."""
+    found = [Sample(f"{name}{number}", "/p/a.png", label=f"{name}{number % 3}", split=name) for number in range(7)]
+    parts = [*parts_of(tmp_path, found, 2), *parts_of(tmp_path, [Sample("x", "/p/x.png")], 1)]
+    parts[1] = replace(parts[1], of=parts[0], uses=("shards/ab/abc",))
+    for number, some in enumerate((parts, parts[:1], [])):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        write_index(folder, some, [], LOCATIONS)
+        assert (folder / "index.json").read_bytes() == encode({"parts": [part.to_plain() for part in some]}) + b"\n"
+        parts_module._indexes.clear()
+        assert read_index(folder) == some
+    assert parts[0].counts == {name: {f"{name}0": 1, f"{name}1": 1}}
+
+
+def test_a_part_of_a_hundred_classes_takes_little_memory(tmp_path: Path) -> None:
+    """A million images have 8,192 parts."""
+    rows = [to_row(Sample(f"{number:03}", "/p/a.png", label=f"class {number}")) for number in range(100)]
+    plain = write_part(tmp_path, rows).to_plain()
+    data = encode([plain] * 100)
+    tracemalloc.start()
+    parts = [Part.from_plain(one) for one in decode(data)]
+    size = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert size / len(parts) < 4_000
+    assert parts[7].to_plain() == plain

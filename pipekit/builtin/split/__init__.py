@@ -129,7 +129,8 @@ def outside_state(params: SplitParams) -> str:
 def _file_state(path: Path) -> str:
     """The split file's content as a hash; "" where there is no file."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return ""
 
@@ -301,7 +302,7 @@ def _is_one_group(items: Items, group: Sequence[int]) -> bool:
 
 def _copies_number(items: Items, group: list[int]) -> int:
     """A number for images that are copies, made from their content, so that it changes only if a further copy is there."""
-    contents, names = items.contents[group], items.names[group]
+    names, contents = items.hashes_of(group)
     return min(int((content if content.any() else name)[0]) for content, name in zip(contents, names, strict=True)) >> 12
 
 

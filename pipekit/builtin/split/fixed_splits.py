@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipekit.builtin.split.allocate import Singles, Unit, by_hash, positions_of, stratified
-from pipekit.builtin.split.groups import Items
+from pipekit.builtin.split.groups import Items, batches
 from pipekit.builtin.split.iterative import iterative
-from pipekit.builtin.split.split_file import Remembered, SplitFile
-from pipekit.columnar import Few, distinct
+from pipekit.builtin.split.split_file import Remembered, SplitFile, equal_rows
+from pipekit.columnar import Chosen, Few, distinct
 from pipekit.contract import Call
 from pipekit.errors import UserError
 from pipekit.images.near_duplicates import Indices
@@ -84,7 +84,7 @@ def assign(items: Items, groups: Sequence[Sequence[int]], memory: SplitFile, req
         UserError: a requested split would be empty.
     """
     warnings: list[str] = []
-    known = memory.find_all(items.names, items.contents)
+    known = memory.find_all(items.names, items.contents) if len(memory) else np.full(len(items), -1, np.int64)
     given = _codes(items.givens, PLACES)
     base = _base_places(items, groups, given, _at(memory.splits, known, PLACES), request, warnings)
     folds, places = np.zeros(len(items), np.int32), base
@@ -94,7 +94,7 @@ def assign(items: Items, groups: Sequence[Sequence[int]], memory: SplitFile, req
     wanted = [name for name in SPLITS if _is_made(name, request)]
     warnings += _gaps(items, places, wanted, len(items) - sum(len(group) - 1 for group in groups))
     new = _new(items, given, base, folds, memory, known)
-    lines = (_line(items, number, base, folds, memory.at(int(known[number])), request) for number in map(int, new))
+    lines = _lines(items, new, base, folds, memory, known, request)
     leaks = [list(group) for group in groups if len(set(places[group].tolist())) > 1]
     return Assignment(items, places, folds, leaks, sum(map(len, groups)), lines, warnings)
 
@@ -128,7 +128,7 @@ def _new(items: Items, given: Codes, places: Codes, folds: Codes, memory: SplitF
     if not has.any():
         return np.flatnonzero(~came)
     lines = np.where(has, known, 0)
-    same = has & (memory.names[lines] == items.names).all(1) & (memory.contents[lines] == items.contents).all(1)
+    same = has & equal_rows(memory.names, lines, items.names) & equal_rows(memory.contents, lines, items.contents)
     same &= _codes(items.labels, memory.labels.names) == memory.labels.codes[lines]
     same &= np.isin(items.labels.codes, [n for n, name in enumerate(items.labels.names) if name in memory.labels.names])
     same &= _at(memory.splits, known, PLACES) == places
@@ -137,14 +137,20 @@ def _new(items: Items, given: Codes, places: Codes, folds: Codes, memory: SplitF
     return np.flatnonzero(~came & ~(same & fold_stays))
 
 
-def _line(items: Items, number: int, places: Codes, folds: Codes, before: Remembered | None, request: Request) -> Remembered:
-    """The new content of the split file. A plain split and folds share the file, and neither erases the other's entries."""
-    place = PLACES[places[number]]
-    fold = f"{folds[number]}/{request.folds}" if folds[number] else ""
-    if before and fold and before.split == "val" and place == "train":
-        place = "val"
-    fold = fold or (before.fold if before and place != "test" else "")
-    return Remembered(items.ids[number], items.sha256(number), items.label(number), place, fold)
+def _lines(
+    items: Items, numbers: Indices, places: Codes, folds: Codes, memory: SplitFile, known: Indices, request: Request
+) -> Iterator[Remembered]:
+    """The new lines of the split file. A plain split and folds share the file, and neither erases the other's entries."""
+    for some in batches(numbers):
+        values = (column[some].tolist() for column in (places, folds, known))
+        texts = Chosen(items.columns["id"], items.order[some]), items.sha256s(some)
+        for number, name, sha256, code, fold, line in zip(some.tolist(), *texts, *values, strict=True):
+            before, place = memory.at(line), PLACES[code]
+            named = f"{fold}/{request.folds}" if fold else ""
+            if before and named and before.split == "val" and place == "train":
+                place = "val"
+            named = named or (before.fold if before and place != "test" else "")
+            yield Remembered(name, sha256, items.label(number), place, named)
 
 
 def _base_places(
@@ -227,7 +233,7 @@ def _deal(
         lone = turns[np.argsort(turns[:, 0]), 1]
     listed = [group for _, group in sorted(groups) if len(group) > 1]
     units = [_unit(items, group) for group in listed]
-    positions = positions_of(request.seed, (items.key(int(number)) for number in lone), len(lone))
+    positions = positions_of(request.seed, items.keys(lone), len(lone))
     if request.mode == "hash":
         yield lone, by_hash(positions, fractions)
         of_units = positions_of(request.seed, (unit.key for unit in units), len(units))

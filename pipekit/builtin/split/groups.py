@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -15,6 +15,7 @@ from pipekit.columnar import Chosen, Column, Columns, Few, Texts, columns_of, di
 from pipekit.contract import Context, Dataset, Params, Sample
 from pipekit.corrected import Ledger
 from pipekit.errors import UserError
+from pipekit.files.buffers import release
 from pipekit.images.name_groups import NameGroups, name_groups
 from pipekit.images.near_duplicates import Indices, components, unpacked
 from pipekit.images.origins import origin_columns, origin_pairs
@@ -70,10 +71,9 @@ class Items:
     """The samples to split, in the order of their ids, reduced to what the split needs.
 
     Attributes:
-        columns: of the whole dataset, in the order of its parts.
+        columns: those of the whole dataset that are needed further, in the order of its parts.
         order: these samples, as indices into the columns.
         ids: of each, each read from the columns when it is asked for.
-        names, contents: ``(N, 2) uint64``, hashes of the ids and of the files' hashes; 0 where there is none.
         labels, givens, groups: of each; "" for none. ``givens`` are the splits that they came with.
         relabelled: which labels a correction changed; None if none.
         task: what the labels are, as :func:`pipekit.tasks.stated` writes them.
@@ -82,8 +82,6 @@ class Items:
     columns: Columns
     order: Indices
     ids: Sequence[str]
-    names: Hashes
-    contents: Hashes
     labels: Few
     givens: Few
     groups: Few
@@ -92,6 +90,27 @@ class Items:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def names(self) -> Hashes:
+        """``(N, 2) uint64``, hashes of the ids."""
+        return self._ordered("name")
+
+    @property
+    def contents(self) -> Hashes:
+        """``(N, 2) uint64``, hashes of the files' hashes; 0 where there is none."""
+        return self._ordered("content")
+
+    def _ordered(self, name: str) -> Hashes:
+        column: Hashes = self.columns[name]
+        found = column[self.order]
+        release(column)
+        return found
+
+    def hashes_of(self, numbers: Sequence[int]) -> tuple[Hashes, Hashes]:
+        """Of some samples, the hashes of their ids and of their contents."""
+        rows = self.order[numbers]
+        return self.columns["name"][rows], self.columns["content"][rows]
 
     def sha256(self, number: int) -> str:
         return str(self.columns["sha256"][int(self.order[number])])
@@ -122,6 +141,28 @@ class Items:
         """What the random order of groups depends on: the group, or the content, or the id if the content is unknown."""
         return str(self.groups.names[self.groups.codes[number]]) or self.sha256(number) or self.ids[number]
 
+    def keys(self, numbers: Indices) -> Iterator[str]:
+        """:meth:`key` of some samples."""
+        for some in batches(numbers):
+            groups = map(self.groups.names.__getitem__, self.groups.codes[some].tolist())
+            for number, group, sha256 in zip(some.tolist(), groups, self.sha256s(some), strict=True):
+                yield str(group) or sha256 or self.ids[number]
+
+    def sha256s(self, numbers: Indices) -> Sequence[str]:
+        """:meth:`sha256` of some samples."""
+        return Chosen(self.columns["sha256"], self.order[numbers])
+
+
+BATCH = 10_000
+"""Number of samples that are objects at once."""
+
+FURTHER = ("id", "sha256", "name", "content", "stem", "marked", "row")
+"""Columns that are needed once the samples are in the order of their ids; the others are then in memory no longer."""
+
+
+def batches(numbers: Indices) -> Iterator[Indices]:
+    return (numbers[at : at + BATCH] for at in range(0, len(numbers), BATCH))
+
 
 MOST_INTERVALS, FEWEST_IN_ONE = 20, 10
 """Maximum number of intervals that numbers are stratified by, and the fewest images of each."""
@@ -150,14 +191,25 @@ def items_of(dataset: Dataset, excluded: Exclusions, column: str, pattern: str) 
         pairs = zip(Chosen(ids, order), Chosen(columns["sha256"], order), strict=True)
         order = order[np.array([not excluded.leaves_out(*pair) for pair in pairs], np.bool_)]
     labels, givens, groups = (columns[name][order] for name in ("label", "given", "group"))
-    hashes_of = columns["name"][order], columns["content"][order]
-    items = Items(columns, order, Chosen(ids, order), *hashes_of, labels, givens, groups, task=dataset.task)
+    let_go(columns)
+    columns = replace(columns, columns={name: columns[name] for name in FURTHER})
+    items = Items(columns, order, Chosen(ids, order), labels, givens, groups, task=dataset.task)
     if len(items) and (column or pattern) and not any(items.groups.names[code] for code in distinct(items.groups.codes)[0]):
         if column:
             known = ", ".join(sorted({name for sample in dataset for name in sample.extra})) or "none"
             raise UserError(f"no image has a column {column!r} to group by", f"The images' columns are: {known}.")
         raise UserError(f"the group pattern {pattern!r} matches no id, such as {items.ids[0]!r}")
     return items
+
+
+def let_go(columns: Mapping[str, Column]) -> None:
+    """Give the memory of mapped columns back; it is read again where it is needed."""
+    for column in columns.values():
+        if isinstance(column, Texts):
+            release(column.sizes)
+            release(column.data)
+        else:
+            release(column.codes if isinstance(column, Few) else column)
 
 
 def corrected(items: Items, ledger: Ledger) -> Items:
@@ -181,8 +233,6 @@ def corrected(items: Items, ledger: Ledger) -> Items:
         items,
         order=order,
         ids=Chosen(items.columns["id"], order),
-        names=items.names[kept],
-        contents=items.contents[kept],
         labels=Few(codes[kept], names),
         givens=items.givens[kept],
         groups=items.groups[kept],
@@ -192,12 +242,13 @@ def corrected(items: Items, ledger: Ledger) -> Items:
 
 def same_content(items: Items) -> list[list[int]]:
     """Items with the same content, for each content that is there several times."""
-    order = np.argsort(items.contents[:, 0], kind="stable")
-    ordered = items.contents[order, 0]
+    contents = items.contents
+    order = np.argsort(contents[:, 0], kind="stable")
+    ordered = contents[order, 0]
     again = np.flatnonzero((np.diff(ordered) == 0) & (ordered[1:] != 0))
     found: dict[tuple[int, ...], list[int]] = {}
     for number in sorted({*order[again].tolist(), *order[again + 1].tolist()}):
-        found.setdefault(tuple(items.contents[number].tolist()), []).append(number)
+        found.setdefault(tuple(contents[number].tolist()), []).append(number)
     return [group for group in found.values() if len(group) > 1]
 
 

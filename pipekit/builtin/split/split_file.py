@@ -7,6 +7,7 @@ some thousand of them as objects. Where something is quoted, the whole file is r
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import heapq
@@ -19,15 +20,16 @@ from glob import escape
 from io import StringIO
 from itertools import chain, islice, pairwise
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipekit.builtin.split.groups import Hashes
-from pipekit.columnar import Few, Joined, from_bytes, joined, short_hashes, to_bytes
+from pipekit.columnar import Few, Joined, from_bytes, joined, pieces_of, short_hashes, to_bytes
 from pipekit.errors import UserError
-from pipekit.files import PlainTable, plain_rows
+from pipekit.files import Buffer, PlainTable, plain_rows
+from pipekit.files.buffers import STEP_BYTES, Growing, Mapped, in_steps, joined_pieces, release
 from pipekit.images.near_duplicates import Indices
 from pipekit.owners import new_owner, remove_abandoned
 
@@ -57,7 +59,7 @@ class SplitFile:
     Attributes:
         names, contents: hashes of ids and of the files' hashes, see :func:`~pipekit.columnar.short_hashes`.
         labels, splits, folds: of each line.
-        data: a file whose lines are in the order of ids, and in which nothing is quoted.
+        data: a file whose lines are in the order of ids, and in which nothing is quoted; a large one is mapped.
         parsed: the lines of any other file.
     """
 
@@ -66,7 +68,7 @@ class SplitFile:
     labels: Few
     splits: Few
     folds: Few
-    data: bytes = b""
+    data: bytes | Mapped = b""
     parsed: Sequence[Remembered] = ()
 
     @classmethod
@@ -87,14 +89,15 @@ class SplitFile:
             UserError: it is not a split file, or is damaged.
         """
         try:
-            data = path.read_bytes()
-            if notes is not None and notes[:32] == hashlib.sha256(data).digest():
-                columns: Any = from_bytes(notes[32:])
-            else:
-                columns = _plain_columns(data)
+            data, digest = _content(path)
+            columns: Any = from_bytes(notes[32:]) if notes is not None and notes[:32] == digest else None
             if columns is not None:
                 return cls(**columns, data=data)
-            return cls.of(_parsed(path, data.decode("utf-8", "surrogatepass")))
+            whole = data[:]
+            columns = _plain_columns(whole)
+            if columns is not None:
+                return cls(**columns, data=data)
+            return cls.of(_parsed(path, whole.decode("utf-8", "surrogatepass")))
         except FileNotFoundError:
             return cls.of([])
         except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -102,7 +105,7 @@ class SplitFile:
 
     def notes(self) -> bytes | None:
         """What saves the next :meth:`read` the parsing; None for a file in which something is quoted."""
-        return to_bytes(self._columns, hashlib.sha256(self.data).digest()) if self.data else None
+        return to_bytes(self._columns, _hash_of(self.data)) if self.data else None
 
     @property
     def _columns(self) -> dict[str, Any]:
@@ -119,7 +122,7 @@ class SplitFile:
     def _id(self, number: int) -> str:
         """The id in a line of a plain file."""
         begin = int(self._ends[number]) + 1
-        return self.data[begin : self.data.index(b",", begin)].decode("utf-8", "surrogatepass")
+        return self.data[begin : self.data.find(b",", begin)].decode("utf-8", "surrogatepass")
 
     def __iter__(self) -> Iterator[Remembered]:
         if not self.data:
@@ -144,7 +147,7 @@ class SplitFile:
         found = self._named(names)
         if not len(self):
             return found
-        own = (found >= 0) & (self.contents[found] == contents).all(1)
+        own = (found >= 0) & equal_rows(self.contents, found, contents)
         others = np.flatnonzero(~own & contents.any(1)).tolist()
         if len(others) <= FEW:
             for number in others:
@@ -161,7 +164,8 @@ class SplitFile:
             return np.full(len(names), -1, np.int64)
         order, ordered = self._by_name
         places = order[np.minimum(np.searchsorted(ordered, names[:, 0]), len(self) - 1)]
-        return np.where((self.names[places] == names).all(1), places, -1)
+        places[~equal_rows(self.names, places, names)] = -1
+        return places
 
     @cached_property
     def _by_name(self) -> tuple[Indices, NDArray[np.uint64]]:
@@ -176,7 +180,7 @@ class SplitFile:
 
     # --- writing ---
 
-    def write(self, path: Path, news: Iterable[Remembered]) -> tuple[bool, bytes | None]:
+    def write(self, path: Path, news: Iterable[Remembered]) -> tuple[bool, Buffer | None]:
         """Add lines and write the file atomically. An unchanged file is not touched.
 
         Args:
@@ -202,7 +206,7 @@ class SplitFile:
             numbers = self._named(short_hashes(line.id for line in some)).tolist()
             yield from (line for line, number in zip(some, numbers, strict=True) if self.at(number) != line)
 
-    def _splice(self, path: Path, news: Sequence[Remembered]) -> bytes:
+    def _splice(self, path: Path, news: Sequence[Remembered]) -> Buffer:
         """Write a plain file with a few new lines."""
         places = [bisect_left(range(len(self)), line.id, key=self._id) for line in news]
         ends = [place + (place < len(self) and self._id(place) == line.id) for place, line in zip(places, news, strict=True)]
@@ -211,14 +215,17 @@ class SplitFile:
             kept[place:end] = False
             pieces += [memoryview(self.data)[begin : int(self._ends[place]) + 1], line]
             begin = int(self._ends[end]) + 1
-        digest = _put(path, [*pieces, memoryview(self.data)[begin:]])
+        digest = _put(path, in_steps([*pieces, memoryview(self.data)[begin:]]))
         order = np.argsort(np.concatenate([np.flatnonzero(kept) + 0.5, places]), kind="stable")
-        both = joined([{name: column[kept] for name, column in self._columns.items()}, _columns_of(news)])
-        return to_bytes({name: column[order] for name, column in cast("dict[str, Any]", both).items()}, digest)
+        new, columns = _columns_of(news), dict[str, Any]()
+        for name, column in self._columns.items():  # one by one: the columns of a million lines take 44 MB
+            both: Any = joined([{name: column[kept]}, {name: new[name]}])[name]
+            columns[name] = both[order]
+        return joined_pieces(pieces_of(columns, digest), path.parent)
 
-    def _merge(self, path: Path, news: Iterable[Remembered]) -> bytes | None:
+    def _merge(self, path: Path, news: Iterable[Remembered]) -> Buffer | None:
         """Write the lines of the file and new ones, in the order of ids."""
-        made, is_plain = Joined(), True
+        made, is_plain = Joined(path.parent), True
 
         def pieces() -> Iterator[bytes]:
             nonlocal is_plain
@@ -230,7 +237,7 @@ class SplitFile:
                 yield data
 
         digest = _put(path, pieces())
-        return to_bytes(made.columns(), digest) if is_plain else None
+        return joined_pieces(pieces_of(made.columns(), digest), path.parent) if is_plain else None
 
 
 FEW = 20
@@ -241,6 +248,44 @@ MAX_SPLICED = 1000
 
 CHUNK = 10_000
 """Number of lines that are objects at once."""
+
+
+ROWS = 1 << 16
+"""Number of hashes that are compared at once."""
+
+LARGE_BYTES = 8 << 20
+"""Size of a file from which it is mapped, as a copy that nobody changes meanwhile."""
+
+
+def equal_rows(hashes: Hashes, numbers: Indices, others: Hashes) -> NDArray[np.bool_]:
+    """Whether some of the hashes, by their numbers, are equal to others."""
+    found = np.empty(len(numbers), np.bool_)
+    for at in range(0, len(numbers), ROWS):
+        found[at : at + ROWS] = (hashes[numbers[at : at + ROWS]] == others[at : at + ROWS]).all(1)
+    return found
+
+
+def _content(path: Path) -> tuple[bytes | Mapped, bytes]:
+    """The bytes of the split file, and their hash."""
+    with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size < LARGE_BYTES:
+            data = file.read()
+            return data, hashlib.sha256(data).digest()
+        copied, hashed = Growing(), hashlib.sha256()
+        with contextlib.suppress(OSError):  # a folder that may only be read: in memory
+            copied.move_to(path.parent)
+        while piece := file.read(STEP_BYTES):
+            copied.add(piece)
+            hashed.update(piece)
+        whole = copied.whole()
+        return whole if isinstance(whole, Mapped) else bytes(whole), hashed.digest()
+
+
+def _hash_of(data: bytes | Mapped) -> bytes:
+    hashed = hashlib.sha256()
+    for piece in in_steps([memoryview(data)]):
+        hashed.update(piece)
+    return hashed.digest()
 
 
 def _batched(lines: Iterable[Remembered]) -> Iterator[list[Remembered]]:
@@ -258,7 +303,7 @@ def _merged(old: Iterable[Remembered], news: Iterable[Remembered]) -> Iterator[R
         last = line.id
 
 
-def _put(path: Path, pieces: Iterable[bytes | memoryview]) -> bytes:
+def _put(path: Path, pieces: Iterable[Buffer]) -> bytes:
     """Write a file atomically, and return its hash.
 
     Raises:
@@ -336,12 +381,15 @@ def _columns_of(rows: Sequence[Sequence[str]]) -> dict[str, Any]:
     return {"names": short_hashes(ids), "contents": short_hashes(contents), "labels": labels, "splits": splits, "folds": folds}
 
 
-def _line_ends(data: bytes) -> Indices:
-    octets, step = np.frombuffer(data, np.uint8), 1 << 24
-    return np.concatenate([np.flatnonzero(octets[at : at + step] == ord("\n")) + at for at in range(0, len(octets), step)])
+def _line_ends(data: bytes | Mapped) -> Indices:
+    octets, found, step = np.frombuffer(data, np.uint8), [], 1 << 24
+    for at in range(0, len(octets), step):
+        found.append(np.flatnonzero(octets[at : at + step] == ord("\n")) + at)
+        release(data)
+    return np.concatenate(found)
 
 
-def _chunks(data: bytes, ends: Indices) -> Iterator[list[str]]:
+def _chunks(data: bytes | Mapped, ends: Indices) -> Iterator[list[str]]:
     """The lines of a plain file without its first one, some thousand at a time.
 
     Args:
