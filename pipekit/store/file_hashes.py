@@ -136,8 +136,8 @@ class HashMemory:
         """The hash of one file. Raises OSError if it can't be read."""
         if split_packed(path) is not None:
             return hash_file(path)
-        folder, name = os.path.split(os.path.abspath(path))
-        path = os.path.join(folder, name)  # noqa: PTH118
+        path = os.path.abspath(path)
+        folder, name = os.path.split(path)
         settled_ns = settled_before()
         now = os.stat(path)  # noqa: PTH116
         state = state_of(now)
