@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from pipekit import Box, Keypoint, Sample, Targets
 from pipekit.store import rows
-from pipekit.store.locations import Locations
+from pipekit.store.locations import Locations, Row
 from pipekit.store.rows import Sorter, content, decode, digest, dumps, encode, from_row, to_row
 
 SLOW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
