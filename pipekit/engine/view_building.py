@@ -33,9 +33,6 @@ from pipekit.store.store import Store
 MANY_SHOWN = 20_000
 """Minimum number of images in all views to build for which processes are started."""
 
-IN_PROCESSES = ("auto", "processes")
-"""Executors of a run that may start processes."""
-
 
 @dataclass(frozen=True)
 class DatasetView:
@@ -86,7 +83,8 @@ def build_all(wanted: Sequence[tuple[DatasetView, Path]], views: Views, plan: Pl
 
 def _may_start(plan: Plan, wanted: Sequence[tuple[DatasetView, Path]]) -> bool:
     are_plain = all(type(view.dataset) is Dataset for view, _ in wanted)  # a plugin's class may be in a module of this process
-    return are_plain and plan.executor.name in IN_PROCESSES and "tensorflow" not in sys.modules and processes.allowed()
+    starts = getattr(plan.executor.load(), "starts_processes", False)
+    return are_plain and starts and "tensorflow" not in sys.modules and processes.allowed()
 
 
 # --- in processes --------------------------------------------------------------------------------------------------------
