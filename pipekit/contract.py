@@ -55,7 +55,8 @@ codec              an object with ``suffixes()``; unless :mod:`pipekit.images` d
 executor           ``execute(run, tasks, params) -> Iterator[ShardResult]``; ``run(task)`` in any order, tasks taken from
                    the iterator in the calling thread; a parameter ``workers`` left at None is set to the run's. Its
                    attribute ``prepare()``, where it has one, is called as soon as a run meets many new files; its
-                   attribute ``for_one_worker``, an executor, takes its place in a run with one worker
+                   attribute ``for_one_worker``, an executor, takes its place in a run with one worker; with an attribute
+                   ``starts_processes`` that is true, the run may start processes here too
 command            a function whose annotated parameters are arguments and options (as Typer reads them), a Typer app, or a
                    click command; ``pipekit NAME`` calls it. A return value that is an integer is the exit code
 page               ``page(studio: StudioContext, params) -> Section``: a page of ``pipekit studio``, whose form is made from

@@ -131,8 +131,9 @@ NOT_TUNED = {
         images/bands ROWS MAX_BANDS; images/colour_cast
         SIDE_PX; images/jpeg _REDUCED_MIN_PX; images/landmarks SIDE_PX _MOST _VIEW_PX; images/masks MAX_COLOURS;
         images/measuring SIDE_PX; images/metadata HEAD_BYTES; images/name_groups SHUFFLES PAIRS MOST BLOCK;
-        images/near_duplicates MINIATURE_PX _BLOCK _CHUNKS; images/pixels MAX_PIXELS; images/png_bands BAND_BYTES ROWS
-        MOST_BANDS; images/recalled_pairs KEPT_IMAGES; images/symmetric_copies LEAST_CORRELATION MAX_BITS _BLOCK;
+        images/near_duplicates MINIATURE_PX _BLOCK _CHUNKS; images/pixels MAX_PIXELS; images/plain_png SMALL_PNG_BYTES;
+        images/png_bands BAND_BYTES ROWS MOST_BANDS; images/recalled_pairs KEPT_IMAGES;
+        images/symmetric_copies LEAST_CORRELATION MAX_BITS _BLOCK;
         images/tiff_tags MAX_IFDS; images/warping
         FOUR_CHANNELS_UP_TO FRAME_UP_TO; learning/checkpoint MAX_SHARED; learning/input_size PROBED;
         learning/logistic_path PRECISION MOST_STEPS

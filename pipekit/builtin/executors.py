@@ -144,6 +144,10 @@ def _start_early_if_allowed() -> None:
 for several in (auto, threads, processes):
     several.for_one_worker = serial  # type: ignore[attr-defined]
 
+# The run may start processes on this machine for work of its own.
+for several in (auto, processes):
+    several.starts_processes = True  # type: ignore[attr-defined]
+
 # What a run calls as soon as it meets many new files.
 processes.prepare = start_early  # type: ignore[attr-defined]
 auto.prepare = _start_early_if_allowed  # type: ignore[attr-defined]

@@ -16,7 +16,6 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
 from glob import escape
 from itertools import islice
 from pathlib import Path
@@ -27,8 +26,8 @@ from pipekit.engine.contact_sheets import DrawSheet
 from pipekit.engine.outcome import Listener
 from pipekit.engine.run_place import cannot_write, check_place, keep, prepare
 from pipekit.engine.shards import PROGRESS_EVERY_S
-from pipekit.engine.view_parts import PartToShow, parts_to_show
-from pipekit.engine.view_update import Update, plan_update, settings_of, write_record
+from pipekit.engine.view_building import DatasetView, build_all
+from pipekit.engine.view_update import Update
 from pipekit.engine.views import Views, copy_out, damage_moved_aside, put_made
 from pipekit.errors import UserError, did_you_mean
 from pipekit.files import OUTPUT_MARK, expanded
@@ -362,14 +361,14 @@ def _build(
         changed = "".join(f"# run with --set {override}\n" for override in plan.overrides)
         (folder / "pipeline.toml").write_text(text_without_secrets(changed + plan.text), encoding="utf-8")
     former = {name for name, _ in _keys(_shown(run_dir))}
-    taken = []
+    taken, wanted = [], []
     for name, use, artifact in reversed(made):  # with two reports, the later one is at the top
         place = folder / name
         if isinstance(artifact, Dataset):
-            dataset = _DatasetView(name, artifact, use.startswith("import."), views, locations)
+            dataset = DatasetView(name, artifact, use.startswith("import."), views, locations)
             update = dataset.plan(run_dir / name, folder / STAGED / name) if name in former else None
             if update is None:
-                dataset.build(place)
+                wanted.append((dataset, place))
             else:
                 taken.append((dataset, update))
             continue
@@ -378,39 +377,11 @@ def _build(
                 below = source.relative_to(artifact.path)
                 top = below.as_posix() in artifact.headline and not (folder / below).exists()
                 put_made(source, folder / below if top else place / below, views.began)
+    build_all(wanted, views, plan)
     return taken
 
 
-@dataclass(frozen=True)
-class _DatasetView:
-    """The view of a stage's dataset."""
-
-    name: str
-    dataset: Dataset
-    is_import: bool
-    views: Views
-    locations: Locations
-
-    @cached_property
-    def parts(self) -> list[PartToShow]:
-        return parts_to_show(self.locations.store, self.dataset, self.locations)
-
-    @cached_property
-    def settings(self) -> dict[str, Any]:
-        return settings_of(self.views, self.is_import, self.locations)
-
-    def plan(self, now: Path, staged: Path) -> Update | None:
-        update = plan_update(self.views, now, staged, self.dataset, self.parts, self.settings)
-        if update is None:
-            shutil.rmtree(staged, ignore_errors=True)
-        return update
-
-    def build(self, place: Path) -> None:
-        shown = self.views.show(place, self.dataset, self.is_import, self.parts)
-        write_record(place, shown, self.settings, self.dataset)
-
-
-_TakenView: TypeAlias = tuple[_DatasetView, Update]
+_TakenView: TypeAlias = tuple[DatasetView, Update]
 
 
 def _take_over(aside: Path, run_dir: Path, taken: Sequence[_TakenView]) -> None:

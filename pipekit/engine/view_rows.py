@@ -10,7 +10,7 @@ import csv
 import json
 import os
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from operator import itemgetter
@@ -199,15 +199,21 @@ def view_name(sample: Sample, split: str, taken: set[str]) -> str:
     """``cat/cat_1.jpg``; more of the id if two files of a class have the same name. Images of other tasks lie in ``images``."""
     suffix = _suffix(sample.image)
     folder = _folder_name(sample.label) if sample.label is not None else "_unlabelled" if stated(sample) is None else "images"
-    last = sample.id.rsplit("/", 1)[-1].removesuffix(suffix)
-    whole = sample.id.replace("/", "__").removesuffix(suffix)
-    for stem in (last, whole, f"{whole[:40]}-{digest(sample.id)[:16]}"):
+    for stem in _stems(sample.id, suffix):
         name = f"{folder}/{stem}{suffix}"
         found = mark(split, name)
         if found not in taken and len(os.fsencode(stem + suffix)) <= MAX_NAME_BYTES:
             break
     taken.add(found)
     return name
+
+
+def _stems(identity: str, suffix: str) -> Iterator[str]:
+    """Names without their suffix, the preferred one first; nearly all files get it."""
+    yield identity.rsplit("/", 1)[-1].removesuffix(suffix)
+    whole = identity.replace("/", "__").removesuffix(suffix)
+    yield whole
+    yield f"{whole[:40]}-{digest(identity)[:16]}"
 
 
 def _suffix(path: str) -> str:

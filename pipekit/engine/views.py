@@ -9,6 +9,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 
 from pipekit.contract import Dataset, Sample
@@ -273,6 +274,7 @@ def write_failed(folder: Path, dataset: Dataset) -> bool:
     return True
 
 
+@lru_cache(maxsize=16)
 def _tar_name(tar: str) -> str:
     """A tar is named by its shard, so that its name does not depend on the other shards."""
     steps = Path(tar).parts

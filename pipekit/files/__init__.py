@@ -121,7 +121,10 @@ _PACKED = re.compile(r"^(?P<tar>.*\.tar)#(?P<offset>\d+)\+(?P<size>\d+)(?:\.[^./
 
 def split_packed(path: str | os.PathLike[str]) -> tuple[str, int, int] | None:
     """(tar, offset, size) in bytes for a path into a tar, else None."""
-    found = _PACKED.match(os.fspath(path))
+    place = os.fspath(path)
+    if ".tar#" not in place:  # nearly every path, in a fifth of the time
+        return None
+    found = _PACKED.match(place)
     return (found["tar"], int(found["offset"]), int(found["size"])) if found else None
 
 

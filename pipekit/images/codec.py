@@ -4,7 +4,7 @@ An image is an ``(H, W, 3) uint8`` array in RGB, or ``(H, W, 1)`` in grey where 
 :class:`~pipekit.errors.ImageError` with a short reason, whichever library detected it.
 
 JPEG is decoded with libjpeg-turbo (simplejpeg), which can decode at 1/2, 1/4 or 1/8 of the size for a fraction of the work;
-everything else with Pillow. Colour profiles are not applied.
+everything else with Pillow, except small PNG files of the plainest kind. Colour profiles are not applied.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from pipekit import files
 from pipekit.errors import ImageError, UserError
 from pipekit.images.jpeg import decode_jpeg, jpeg_header, jpeg_orientation
 from pipekit.images.pixels import Decoded, ImageInfo, limit, too_large, turn
+from pipekit.images.plain_png import decode_plain_png, plain_png
 from pipekit.images.quiet import essential_png, quiet_pillow
 from pipekit.images.value_range import why_not, why_unopened
 from pipekit.images.warping import Image, SizeHw
@@ -97,7 +98,12 @@ def decode_reduced(data: bytes, at_least_hw: SizeHw | None, *, gray: bool = Fals
         if decoded is not None:
             return decoded
     codec = files.codec_for(data)
-    image = _decode_with_pillow(data) if codec is None else decode_with(codec, data)
+    if codec is not None:
+        image = decode_with(codec, data)
+    elif (plain := decode_plain_png(data)) is not None:
+        image = plain
+    else:
+        image = _decode_with_pillow(data)
     if gray:
         image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., np.newaxis].astype(np.uint8, copy=False)
     return Decoded(image, (image.shape[0], image.shape[1]))
@@ -125,6 +131,8 @@ def probe(data: bytes) -> ImageInfo:
     if (codec := files.codec_for(data)) is not None:
         height, width = decode_with(codec, data).shape[:2]
         return ImageInfo(width, height, str(getattr(codec, "__name__", "")).rpartition(".")[2], "RGB", 1)
+    if (plain := plain_png(data)) is not None:
+        return plain
     with quiet_pillow(), open_with_pillow(data) as picture:
         try:
             orientation = int(picture.getexif().get(0x0112, 1))

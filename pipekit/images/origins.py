@@ -19,6 +19,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from json.encoder import encode_basestring_ascii
 from typing import Any, Protocol
 
 import numpy as np
@@ -124,12 +125,16 @@ def origin_pairs(
 
 
 def _number_of(stem: tuple[Key, str]) -> int:
-    """The first 64 bits of a name's hash."""
-    return int.from_bytes(hashlib.sha256(json.dumps(stem).encode("ascii")).digest()[:8], "little")
+    """The first 64 bits of a name's hash. The hash is that of ``json.dumps(stem)``, which takes five times as long."""
+    folders, name = stem
+    text = f"[[{', '.join(map(encode_basestring_ascii, folders))}], {encode_basestring_ascii(name)}]"
+    return int.from_bytes(hashlib.sha256(text.encode("ascii")).digest()[:8], "little")
 
 
 def _of_row(extra: Mapping[str, Any]) -> str:
     """What a row says of an image's original and of its former name, as JSON; "" for nothing."""
+    if not extra:
+        return ""
     records = list(_records(extra))
     originals = [[str(made[kind]) for made in records if made.get(kind)] for kind in ("of", "sha256")]
     said = [*originals, str(extra.get("id", "")), str(extra.get("sha256", ""))]

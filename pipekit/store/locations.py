@@ -12,6 +12,9 @@ IN_STORE = "@store/"
 """How the path of a file in the store begins in a row."""
 
 
+NONE: Row = {}
+
+
 class Locations:
     """Paths in rows: below the store as ``@store/…``, below the project as ``@project/…``, elsewhere absolute.
 
@@ -51,8 +54,10 @@ class Locations:
 
     def plain(self, row: Row) -> Row:
         """A packed row with the present locations, for readers that don't know ``moved`` and ``becomes``."""
-        if not self.moved and not self.becomes:
-            return row
+        if not self.moved:
+            paths = row.get("image", ""), row.get("targets", NONE).get("mask", "")
+            if not self.becomes or not any(path.startswith(IN_STORE) for path in paths):  # scratch folders lie in the store
+                return row
         simple = Locations(self.store, self.project)
         return simple.pack_row(self.unpack_row(row))
 

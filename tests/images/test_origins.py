@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import pytest
 
 from pipekit.contract import Sample
-from pipekit.images.origins import origins_of
+from pipekit.images.origins import origin_columns, origins_of
 
 UUID = "0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f"
 
@@ -82,3 +83,13 @@ def test_copies_by_their_rows() -> None:
         Sample("odd.jpg", "", extra={"augmented": "{not JSON"}),
     ]
     assert origins_of(samples) == [0, 1, 0, 0, 0, 0, 6]
+
+
+@pytest.mark.parametrize("name", ["cat.png", "a/b/cat.aug1.png", 'quo"ted\\.png', "größe/\x01\u2028.jpg", "\ud800.png", "é"])
+def test_columns_of_names_stay_as_they_are_kept(name: str) -> None:
+    """The hash of the class, the folders and the stem as JSON: columns of earlier versions hold it."""
+    sample = Sample(name, "", label="c")
+    *folders, last = name.split("/")
+    stem = (("c", *folders), last.rsplit(".", 1)[0])
+    expected = hashlib.sha256(json.dumps(stem).encode("ascii")).digest()[:8]
+    assert origin_columns([sample])["stem"].tolist() == [int.from_bytes(expected, "little")]  # type: ignore[union-attr]

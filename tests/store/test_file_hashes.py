@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent import futures
 from pathlib import Path
 
 import pytest
@@ -260,8 +261,19 @@ def test_a_long_hashing_is_saved_in_between(tmp_path: Path, monkeypatch: pytest.
     assert Counted(tmp_path / "memory").reads(tmp_path / "tree") == 15
 
 
+@pytest.mark.parametrize("slow_s", [-1.0, 1e9])
 @pytest.mark.parametrize("threads", [2, 5])
-def test_a_tree_is_the_same_however_many_read_it(tmp_path: Path, threads: int) -> None:
+def test_a_tree_is_the_same_however_many_read_it(
+    tmp_path: Path, threads: int, slow_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads read files that take long; others are read by one."""
+    monkeypatch.setattr(file_hashes, "SLOW_S", slow_s)
+    pools: list[object] = []
+    monkeypatch.setattr(
+        futures,
+        "ThreadPoolExecutor",
+        lambda *args, made=futures.ThreadPoolExecutor, **more: pools.append(1) or made(*args, **more),
+    )
     root = tmp_path / "tree"
     for number in range(1300):
         settled(root / f"{number % 3}/{number}.png", str(number))
@@ -272,6 +284,7 @@ def test_a_tree_is_the_same_however_many_read_it(tmp_path: Path, threads: int) -
     ]
     for _ in range(2):
         assert list(HashMemory(tmp_path / "2", threads=threads).tree(root)) == alone
+    assert bool(pools) == (slow_s < 0)
     assert [entry.name for entry in alone if not entry.sha256] == ["1/gone.png"]
 
 

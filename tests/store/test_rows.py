@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from pipekit import Box, Keypoint, Sample, Targets
 from pipekit.store import rows
-from pipekit.store.locations import Locations
+from pipekit.store.locations import Locations, Row
 from pipekit.store.rows import Sorter, content, decode, digest, dumps, encode, from_row, to_row
 
 SLOW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -155,6 +155,27 @@ def test_a_folder_that_moved_is_found_and_keeps_its_first_place_in_rows(name: st
     assert locations.unpack(f"/data/older/{name}") == f"/data/older/{name}", "only whole folder names count"
     row = locations.plain({"id": "x", "image": f"/data/old/{name}"})
     assert Locations(locations.store, locations.project).unpack(row["image"]) == f"/data/new/{name}"
+
+
+@pytest.mark.parametrize("moved", [{}, {"/data/old": "/data/new"}])
+@pytest.mark.parametrize("becomes", [{}, {"/p/.pipekit/tmp/x": "/p/.pipekit/artifacts/ab/key"}])
+def test_rows_for_others_name_present_locations(moved: dict[str, str], becomes: dict[str, str]) -> None:
+    """Also where most need no look: rows of images outside the store."""
+    locations = Locations(Path("/p/.pipekit"), Path("/p"))
+    locations.moved.update(moved)
+    locations.becomes.update(becomes)
+    simple = Locations(Path("/p/.pipekit"), Path("/p"))
+    paths = [
+        "@project/cat.png",
+        "@store/artifacts/ab/key/files/cat.png",
+        "@store/parts/cat.png",
+        "/data/old/cat.png",
+        "/cat.png",
+    ]
+    for image in paths:
+        for mask in (None, *paths):
+            row: Row = {"id": "x", "image": image, **({} if mask is None else {"targets": {"mask": mask}})}
+            assert locations.plain(row) == simple.pack_row(locations.unpack_row(row))
 
 
 def test_masks_are_located_like_images() -> None:
