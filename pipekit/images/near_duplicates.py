@@ -19,7 +19,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,18 +75,37 @@ def distance_bits(first: str, second: str) -> int:
     return (int(first[:16], 16) ^ int(second[:16], 16)).bit_count()
 
 
+class Miniatures:
+    """The miniatures in rows of :func:`packed`, copied when they are asked for: a million take 256 MB.
+
+    Args:
+        numbers: the rows; all of them by default.
+    """
+
+    def __init__(self, rows: NDArray[np.uint8], numbers: Indices | None = None) -> None:
+        self._rows, self._numbers = rows, numbers
+
+    def __len__(self) -> int:
+        return len(self._rows if self._numbers is None else self._numbers)
+
+    def __getitem__(self, some: int | slice | Sequence[int] | Indices) -> NDArray[np.uint8]:
+        """``(N, 256) uint8``; ``(256,)`` for a number."""
+        rows = some if self._numbers is None else self._numbers[some]
+        return np.asarray(self._rows[rows, 8:-16])
+
+
 @dataclass(frozen=True, eq=False)
 class Prints:
     """Fingerprints as arrays.
 
     Attributes:
         hashes: ``(N,) uint64``.
-        pixels: ``(N, 256) uint8``, the miniatures.
+        pixels: the miniatures.
         names: ``(N, 2) uint64``, the first 128 bits of the SHA-256 of each fingerprint.
     """
 
     hashes: NDArray[np.uint64]
-    pixels: NDArray[np.uint8]
+    pixels: Miniatures
     names: NDArray[np.uint64]
 
     def __len__(self) -> int:
@@ -110,10 +129,15 @@ def fingerprint_of(row: NDArray[np.uint8]) -> str:
     return row[:8].tobytes().hex() + base64.b64encode(row[8:-16].tobytes()).decode("ascii")
 
 
-def unpacked(rows: NDArray[np.uint8]) -> Prints:
-    """What :func:`packed` was given, as arrays."""
-    hashes = np.ascontiguousarray(rows[:, :8]).view(">u8")[:, 0].astype(np.uint64)
-    return Prints(hashes, rows[:, 8:-16], np.ascontiguousarray(rows[:, -16:]).view("<u8"))
+def unpacked(rows: NDArray[np.uint8], numbers: Indices | None = None) -> Prints:
+    """What :func:`packed` was given, as arrays.
+
+    Args:
+        numbers: the rows, in this order; all of them by default.
+    """
+    chosen: Any = slice(None) if numbers is None else numbers
+    hashes = np.ascontiguousarray(rows[chosen, :8]).view(">u8")[:, 0].astype(np.uint64)
+    return Prints(hashes, Miniatures(rows, numbers), np.ascontiguousarray(rows[chosen, -16:]).view("<u8"))
 
 
 def near_pairs(fingerprints: Sequence[str], max_distance_bits: int = MAX_DISTANCE_BITS) -> Indices:
@@ -147,7 +171,7 @@ def near_pairs_since(prints: Prints, max_distance_bits: int, notes: bytes | None
     Returns:
         the pairs, and the notes.
     """
-    miniatures = _Miniatures(prints.pixels)
+    miniatures = _Compared(prints.pixels)
     leaders, found = _same_hash(prints.hashes, miniatures)
     names = prints.names[leaders]
     order = np.argsort(names[:, 0])
@@ -257,10 +281,10 @@ def clusters(count: int, pairs: Sequence[tuple[int, int]] | Indices) -> list[int
     return parent
 
 
-class _Miniatures:
+class _Compared:
     """Compares miniatures. The contrast of one is computed when it is first needed."""
 
-    def __init__(self, pixels: NDArray[np.uint8]) -> None:
+    def __init__(self, pixels: Miniatures) -> None:
         self._pixels = pixels
         self._contrast = np.full(len(pixels), np.nan, np.float32)
 
@@ -280,7 +304,7 @@ class _Miniatures:
         return self._contrast[some]
 
 
-def _same_hash(hashes: NDArray[np.uint64], miniatures: _Miniatures) -> tuple[Indices, list[Indices]]:
+def _same_hash(hashes: NDArray[np.uint64], miniatures: _Compared) -> tuple[Indices, list[Indices]]:
     """Group images with equal hashes by miniature: the first of each group, and the pairs of the others with it."""
     order = np.argsort(hashes, kind="stable")
     starts = np.diff(hashes[order], prepend=hashes[order[:1]] + np.uint64(1)) != 0

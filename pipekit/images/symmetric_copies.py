@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipekit.images.near_duplicates import MAX_DIFFERENCE, MINIATURE_PX, Indices, Known, Prints
+from pipekit.images.near_duplicates import MAX_DIFFERENCE, MINIATURE_PX, Indices, Known, Miniatures, Prints
 
 SYMMETRIES = (
     "",
@@ -116,7 +116,7 @@ def _view(square: NDArray[Any], number: int) -> NDArray[Any]:
     return (turned[:, ::-1] if number & 2 else turned).reshape(len(square), -1)
 
 
-def _hashes(pixels: NDArray[np.uint8], order: Indices) -> tuple[list[Codes], NDArray[np.bool_]]:
+def _hashes(pixels: Miniatures, order: Indices) -> tuple[list[Codes], NDArray[np.bool_]]:
     """63 signs of low frequencies, for each symmetry; and which images have enough contrast.
 
     Args:
@@ -194,7 +194,7 @@ def _with_all(plain: Codes, new: Indices, codes: list[Codes], max_distance_bits:
                 yield np.stack([np.full(len(near), number), near], 1), at
 
 
-def _agree(pixels: NDArray[np.uint8], pairs: Indices, view: int) -> NDArray[np.bool_]:
+def _agree(pixels: Miniatures, pairs: Indices, view: int) -> NDArray[np.bool_]:
     """Whether the second miniature of each pair agrees with one view of the first."""
     found = np.zeros(len(pairs), np.bool_)
     for start in range(0, len(pairs), 4096):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipekit.contract import Dataset, Sample
 from pipekit.images.name_groups import name_groups
-from pipekit.images.near_duplicates import packed, unpacked
+from pipekit.images.near_duplicates import Miniatures, packed
 
 
 def find(
@@ -39,7 +39,7 @@ def find(
     def distances(pairs: NDArray[np.int64]) -> NDArray[np.float64]:
         listed = [[ids[number] for number in pair] for pair in pairs.tolist()]
         both = [pair for pair in listed if pair[0] in prints and pair[1] in prints]
-        pixels = unpacked(packed([prints[name] for pair in both for name in pair])).pixels.astype(np.float64)
+        pixels = Miniatures(packed([prints[name] for pair in both for name in pair]))[:].astype(np.float64)
         one, other = pixels.reshape(len(both), 2, -1).swapaxes(0, 1)
         return np.asarray(np.abs(one - other).mean(axis=1), np.float64)
 

@@ -224,7 +224,7 @@ def measured_rows(
     contents = _numbered_hashes(samples["content"][order])
     good = np.append(why.codes < 0, np.zeros(more, np.bool_))
     usable = np.flatnonzero(good)
-    pairs = near(unpacked(measured["print"][order[usable]])).tolist()
+    pairs = near(unpacked(measured["print"], order[usable])).tolist()
     at = usable.tolist()
     differences = {(names[at[a]], names[at[b]]): said for (a, b), said in (words or {}).items()}
     if by_features is not None:

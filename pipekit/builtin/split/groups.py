@@ -17,7 +17,7 @@ from pipekit.corrected import Ledger
 from pipekit.errors import UserError
 from pipekit.files.buffers import release
 from pipekit.images.name_groups import NameGroups, name_groups
-from pipekit.images.near_duplicates import Indices, components, unpacked
+from pipekit.images.near_duplicates import Indices, Miniatures, components, unpacked
 from pipekit.images.origins import origin_columns, origin_pairs
 from pipekit.images.recalled_pairs import recalled_pairs
 from pipekit.quarantine import Exclusions
@@ -315,7 +315,7 @@ def _near(ctx: Context, items: Items, dataset: Dataset, distance_bits: int) -> l
     rows = ctx.map(measure_image, dataset, label="near duplicates", problems=True)
     measured: Mapping[str, Any] = columns_of(rows, measured_columns)
     numbers = np.flatnonzero(measured["problem"].codes[items.order] < 0)
-    prints = unpacked(measured["print"][items.order[numbers]])
+    prints = unpacked(measured["print"], items.order[numbers])
     pairs = np.concatenate(recalled_pairs(ctx, prints, distance_bits))
     return [(int(first), int(second)) for first, second in numbers[pairs].tolist()]
 
@@ -332,7 +332,7 @@ def suggested_groups(ctx: Context, items: Items, dataset: Dataset, groups: Seque
 
         rows = ctx.map(measure_image, dataset, label="near duplicates", problems=True)
         measured: Mapping[str, Any] = columns_of(rows, measured_columns)
-        pixels = unpacked(measured["print"][items.order[pairs.ravel()]]).pixels.astype(np.float64).reshape(len(pairs), 2, -1)
+        pixels = Miniatures(measured["print"])[items.order[pairs.ravel()]].astype(np.float64).reshape(len(pairs), 2, -1)
         return np.asarray(np.abs(pixels[:, 0] - pixels[:, 1]).mean(axis=1), np.float64)
 
     names = items.labels.names

@@ -26,14 +26,14 @@ def group_names(rows: Sequence[Mapping[str, Any]], ctx: Context, params: GroupNa
     import numpy as np
 
     from pipekit.images.name_groups import name_groups
-    from pipekit.images.near_duplicates import packed, unpacked
+    from pipekit.images.near_duplicates import Miniatures, packed
 
     measured = columns_in(rows)
     good = np.flatnonzero(measured.good).tolist()  # in the order of their ids
 
     def distances(pairs: NDArray[np.int64]) -> NDArray[np.float64]:
         prints = [measured.fingerprint(good[place]) for place in pairs.ravel().tolist()]
-        pixels = unpacked(packed(prints)).pixels.astype(np.float64).reshape(len(pairs), 2, -1)
+        pixels = Miniatures(packed(prints))[:].astype(np.float64).reshape(len(pairs), 2, -1)
         return np.asarray(np.abs(pixels[:, 0] - pixels[:, 1]).mean(axis=1), np.float64)
 
     labels = measured.texts["label"]
