@@ -31,7 +31,7 @@ MAX_ROWS = 50_000
 """Maximum number of rows of the parts that a change concerns: they are in memory. Beyond it everything is imported anew."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Cut:
     """The samples whose hashed ids begin with the same bits.
 

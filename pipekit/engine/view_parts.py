@@ -19,7 +19,7 @@ from pipekit.store.rows import from_row
 from pipekit.store.wholeness import CONTENTS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PartToShow:
     """A part of a dataset.
 
@@ -70,7 +70,7 @@ def _counts(part: Part) -> dict[tuple[str, str], int]:
     return found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Survey:
     """What the layout of a view depends on.
 
@@ -90,7 +90,7 @@ class Survey:
         return cls(tuple(extra), sum(s.num_images for s in found), sum(s.size_bytes for s in found))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ViewPart:
     """What a view shows of a part.
 

@@ -167,8 +167,8 @@ def _among_columns(columns: Columns) -> list[tuple[Sample, Sample]]:
     contents, labels = columns["content"], columns["label"].codes
     order = np.argsort(contents, kind="stable")
     ordered = contents[order]
-    same = (ordered[1:] == ordered[:-1]) & (ordered[1:] != 0) & (labels[order][1:] != labels[order][:-1])
-    suspects = np.flatnonzero(same).tolist()
+    again = np.flatnonzero((ordered[1:] == ordered[:-1]) & (ordered[1:] != 0))
+    suspects = again[labels[order[again + 1]] != labels[order[again]]].tolist()
     rows = columns.rows({int(order[at + step]) for at in suspects for step in (0, 1)})
     found: dict[str, tuple[Sample, Sample]] = {}
     for at in suspects:
