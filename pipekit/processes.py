@@ -107,7 +107,15 @@ class NotStartedError(UserError):
 
 
 class _Pool(ProcessPoolExecutor):
-    """Starts all processes with the first task, so that task fails if they can't start."""
+    """Starts all processes with the first task, so that task fails if they can't start.
+
+    Otherwise each task might start one more. One that is started while the pool ends because another process died would be
+    waited for and never ended: the run would hang. Only for forked processes Python does so by itself.
+    """
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._safe_to_dynamically_spawn_children = False
 
     def submit(self, *args: Any, **kwargs: Any) -> Future[Any]:
         try:

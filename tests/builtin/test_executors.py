@@ -23,6 +23,7 @@ from pipekit.builtin import executors
 from pipekit.builtin.executors import PoolParams, auto, processes, serial, threads
 from pipekit.contract import Params, ShardResult, ShardTask
 from pipekit.errors import StageError, UserError
+from pipekit.processes import pool as new_pool
 from pipekit.store.store import Store, find_garbage
 from tests.conftest import DATA, Trial
 from tests.test_imports import HEAVY
@@ -165,6 +166,17 @@ def test_a_killed_fork_server_ends_no_run(monkeypatch: pytest.MonkeyPatch, times
     assert sorted(result.key for result in results) == sorted(f"key-{number}" for number in range(9))
     assert (os.getpid() not in {result.num_outputs for result in results}) == in_processes
     assert len(killed) == times
+
+
+def test_all_processes_of_a_pool_start_with_the_first_task() -> None:
+    """One that starts while the pool ends, because another one died, is waited for and never ended: a run hung so."""
+    with new_pool(3) as pool:
+        pool.submit(os.getpid).result()
+        assert len(pool._processes) == 3
+        started = set(pool._processes)
+        for _ in range(6):
+            pool.submit(os.getpid).result()
+        assert set(pool._processes) == started
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="workers are copied on Linux only")
