@@ -127,6 +127,7 @@ class _Run:
         self.store.clean()
         processes.remove_leftovers()
         recover(self.store, lambda done, total: self._progress("checking after an unclean shutdown", done, total))
+        self.syncing.begin_for_the_dead()
         old = replace_old(self.store)
         add_accepted(self.store.root, plan.registry.accepted)
         processes.preload(module for stage in plan.stages if stage.name in chosen for module in stage.component.preload)

@@ -179,6 +179,15 @@ class Syncing:
         self._thread = threading.Thread(target=self._keep_on, name="sync", daemon=True)
         self._thread.start()
 
+    def begin_for_the_dead(self) -> None:
+        """Begin if a process of this boot was killed after its last change: a run that makes nothing would leave its marker."""
+        if self._begun or not self._active or not self._of_the_dead():
+            return
+        try:
+            self.begin()
+        except OSError:  # a store that can't be written
+            self._begun = False
+
     def soon(self) -> None:
         """Sync after a stage, unless that was done a moment ago."""
         if self._begun and time.monotonic() - self._last > SYNC_EVERY_S / 2:

@@ -285,6 +285,18 @@ def test_a_killed_run_goes_on_to_the_same_history_and_weights(
     assert again.digest == whole.digest
 
 
+@pytest.mark.parametrize("step", [1, 3])
+def test_a_run_that_is_killed_before_its_smaller_last_batch_rounds_as_if_nothing_had_happened(
+    step: int, colours: Dataset, tmp_path: Path
+) -> None:
+    """TensorFlow compiles a step for the first size of a batch that it meets, and for any size at the second one."""
+    asked = params(model="simple_cnn", epochs=2, batch_size=8, checkpoint_s=0, ops=[], learning_rate=0.001)
+    whole = train(Bench(tmp_path / "whole"), colours, asked)  # 27 images: 8, 8, 8 and 3
+    with pytest.raises(Killed):
+        train(Bench(tmp_path / "killed", kill_at=(1, step)), colours, asked)
+    assert train(Bench(tmp_path / "killed"), colours, asked).digest == whole.digest
+
+
 @pytest.mark.parametrize(("file", "damage"), [("state.npz", "emptied"), ("state.npz", "flipped"), ("best-*.npz", "deleted")])
 def test_a_damaged_checkpoint_is_said_and_training_starts_anew(
     file: str, damage: str, whole: Model, colours: Dataset, tmp_path: Path

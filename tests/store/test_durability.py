@@ -194,6 +194,41 @@ def test_the_marker_of_a_killed_run_goes_with_the_next_sync(
     assert [marker.file.name for marker in markers_in(store)] == [f"only.{living}.json"], "a living run still needs its own"
 
 
+def test_a_run_that_makes_nothing_removes_the_marker_of_one_that_was_killed_at_its_end(
+    trial: Trial, synced: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    trial.write("cat/1.png")
+    trial.run(STAGES)
+    assert list(markers_in(trial.store)) == []
+    count = len(synced)
+    trial.run(STAGES)
+    assert len(synced) == count, "nothing was made, so nothing is synced"
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    for owner in (new_owner().replace(str(os.getpid()), str(ended.pid), 1), new_owner()):
+        Syncing(trial.store, trial.path / "runs/run", owner).begin()
+    outcome = trial.run(STAGES)
+    assert all(stage.cached for stage in outcome.stages)
+    assert [marker.file.name.split(".")[1] for marker in markers_in(trial.store)] == [owner.split(".")[0]], "the living one's"
+
+
+def test_a_marker_of_a_killed_run_does_no_harm_where_nothing_can_be_written(
+    tmp_path: Path, synced: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    Syncing(tmp_path, tmp_path / "runs/a", new_owner().replace(str(os.getpid()), str(ended.pid), 1)).begin()
+
+    def refuse(*given: Any) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(durability, "write_synced", refuse)
+    syncing = Syncing(tmp_path, tmp_path / "runs/b", new_owner())
+    syncing.begin_for_the_dead()
+    syncing.end()
+    assert len(list(markers_in(tmp_path))) == 1
+
+
 def test_of_two_processes_that_recover_the_second_leaves_the_first_alone(
     tmp_path: Path, synced: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -342,7 +342,7 @@ class Loop:
         for epoch in range(self.state.epoch + bool(self.state.step)):
             self._unfreeze(epoch)
         if self.state.step:
-            self._build_metrics()
+            self._build()
         for position, variable in enumerate(self._variables()):
             if (name := f"v{position}") in saved:
                 variable.assign(saved[name])
@@ -382,9 +382,14 @@ class Loop:
                 return False
         return epoch >= 0
 
-    def _build_metrics(self) -> None:
-        """Create the metrics' variables, so that a mid-epoch checkpoint can set them: Keras creates them at the first batch."""
-        self.model.test_on_batch(*next(self.feed.epoch(self.state.epoch)))
+    def _build(self) -> None:
+        """Run a step on the first batch of the epoch, before a mid-epoch checkpoint sets every variable that it changes.
+
+        Keras creates the metrics' variables at the first batch, and TensorFlow compiles a step for the first size that it meets
+        and, from the second on, for any size. The last batch of an epoch is smaller: resumed right before it, training would
+        compile for that size, and round in another way than it would have without a stop.
+        """
+        self.model.train_function(iter((next(self.feed.epoch(self.state.epoch)),)))
 
     def _variables(self) -> list[Any]:
         """All variables that the next step depends on, in a fixed order."""
