@@ -2,10 +2,11 @@
 
 Rerun: python benchmarks/features.py [FOLDER]
 
-Both find the same points in the same files on two workers and write the same tables and NumPy files. The loop keeps no record,
-so it can't resume, and repeats everything when one image is added; the stage hashes every file and every result. Each method
-runs in a fresh process, in turn with the others, with an empty store; imports are not counted. An argument names a folder of
-images to use instead of those generated from the sample photographs.
+Both find the same points in the same files on two workers, except that the stage merges peaks of one height that touch (1 % of
+the points of photographs), and write the same tables and NumPy files. The loop keeps no record, so it can't resume, and repeats
+everything when one image is added; the stage hashes every file and every result. Each method runs in a fresh process, in turn
+with the others, with an empty store; imports are not counted. An argument names a folder of images to use instead of those
+generated from the sample photographs.
 """
 
 from __future__ import annotations
