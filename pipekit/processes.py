@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
@@ -192,7 +193,9 @@ def _forked() -> Iterator[None]:
     from multiprocessing import resource_tracker, util
 
     def fork(path: bytes, args: Sequence[Any], passfds: Iterable[int]) -> int:
-        pid = os.fork()
+        with warnings.catch_warnings():  # Python 3.12 warns where a process has any other thread, such as OpenBLAS'
+            warnings.simplefilter("ignore", DeprecationWarning)
+            pid = os.fork()
         if not pid:
             _serve(str(args[-1]), passfds)
         return pid
