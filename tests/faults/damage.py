@@ -218,6 +218,8 @@ class Damaging:
         if case.kind.startswith("shown/"):
             shutil.rmtree(self.project / "runs")
             return "shown anew", wrong + self._compare(self.run())
+        if path.name == SPLIT_FILE:  # a row whose id was changed is one of an image that is gone, and stays
+            return "no harm", wrong + self._compare(done, SPLIT_FILE)
         return "no harm", wrong + self._compare(done)
 
     def _whole(self, is_shown_whole: bool) -> list[str]:
@@ -229,9 +231,10 @@ class Damaging:
             pipekit(self.project, self.environ, "verify", "--repair")
         return wrong
 
-    def _compare(self, done: Done) -> list[str]:
+    def _compare(self, done: Done, *besides: str) -> list[str]:
         wrong = [f"the run ends with {done.code}: {done.last}"] if done.code else []
-        return wrong + differences(self.expected, shown(self.project))
+        expected, found = ({k: v for k, v in of.items() if k not in besides} for of in (self.expected, shown(self.project)))
+        return wrong + differences(expected, found)
 
     def kill_a_run(self) -> None:
         """Leave what a killed run leaves: a lease, a marker, scratch folders, a checkpoint where it trains."""
