@@ -35,7 +35,7 @@ STARTED_THREADS = frozenset({"tensorflow", "torch", "jax", "onnxruntime"})
 """Libraries whose threads do not survive a fork."""
 
 _asked_for: dict[str, None] = {}
-_foreign: list[str] = []
+_foreign: set[str] = set()
 
 
 def preload(modules: Iterable[str]) -> None:
@@ -45,7 +45,7 @@ def preload(modules: Iterable[str]) -> None:
 
 def meet(plugin: str) -> None:
     """Note that code of a plugin is about to be loaded: what it opens or starts may not survive a fork."""
-    _foreign.append(plugin)
+    _foreign.add(plugin)
 
 
 def remove_leftovers() -> None:

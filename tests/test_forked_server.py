@@ -130,10 +130,10 @@ def test_it_is_a_fresh_interpreter_where_a_fork_could_do_harm(tmp_path: Path, ca
 def test_plugins_are_met_before_they_are_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from pipekit.registry.registry import load_registry
 
-    met: list[str] = []
+    met = set[str]()
     monkeypatch.setattr(processes, "_foreign", met)
     load_registry(installed=False)
-    assert met == []
-    (tmp_path / "mine.py").write_text("from pipekit import processes\nassert processes._foreign == ['mine.py']\n")
+    assert met == set()
+    (tmp_path / "mine.py").write_text("from pipekit import processes\nassert processes._foreign == {'mine.py'}\n")
     load_registry(["mine.py"], tmp_path)
     assert "mine.py" in met

@@ -152,7 +152,7 @@ def release(data: Any) -> None:
 
 
 def in_steps(pieces: Iterable[Buffer]) -> Iterator[Buffer]:
-    """Pieces of memory; large ones step by step, each of which is in memory no longer when the next one is taken."""
+    """Pieces of memory; large ones step by step: each is given back before the next one is taken."""
     for piece in pieces:
         if len(piece) <= STEP_BYTES:
             yield piece

@@ -55,11 +55,13 @@ def _examined(data: bytes) -> ImageInfo | None:
     pieces = _pieces(data)
     if pieces is None:
         return None
-    try:
-        samples = zlib.decompress(pieces[0] if len(pieces) == 1 else b"".join(pieces), bufsize=size_bytes)
+    stream = zlib.decompressobj()
+    try:  # with a limit: a few kilobytes may claim gigabytes
+        samples = stream.decompress(pieces[0] if len(pieces) == 1 else b"".join(pieces), size_bytes + 1)
     except zlib.error:
         return None
-    return ImageInfo(width, height, "PNG", mode, 1) if len(samples) == size_bytes else None
+    is_whole = stream.eof and not stream.unused_data and len(samples) == size_bytes
+    return ImageInfo(width, height, "PNG", mode, 1) if is_whole else None
 
 
 def _pieces(data: bytes) -> list[bytes] | None:

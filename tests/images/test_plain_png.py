@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -187,3 +188,15 @@ def test_a_file_that_was_just_asked_for_is_not_taken_for_another() -> None:
         info = plain_png(data)
         assert info is not None
         assert (info.width_px, info.height_px) == size
+
+
+def test_samples_that_claim_more_than_the_header_are_not_decompressed() -> None:
+    header = struct.pack(">II5B", 4, 4, 8, 2, 0, 0, 0)
+    for content in (zlib.compress(bytes(50_000_000), 9), zlib.compress(bytes(52)) + b"behind"):
+        data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", content) + chunk(b"IEND", b"")
+        tracemalloc.start()
+        try:
+            assert plain_png(data) is None, "it is left to Pillow"
+            assert tracemalloc.get_traced_memory()[1] < 1_000_000
+        finally:
+            tracemalloc.stop()
